@@ -1,0 +1,15 @@
+"""Generative models from scratch, in layers: each module imports only what stands below it.
+
+show          figures, players, widgets
+exercises     checks for the reader's answers
+recipes       one training function per published checkpoint
+fit  sample   loops that receive a model as an argument
+models        the networks
+losses        tensor in, tensor out
+data          the data sets that ship with the course
+runtime       seed, device, precision, budget
+"""
+
+from importlib.metadata import version
+
+__version__ = version("aigc-lib")

@@ -1,0 +1,57 @@
+"""Read the shipped data files, each verified by its checksum first."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+class DataFileError(RuntimeError):
+    """A shipped data file is missing or damaged."""
+
+
+def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
+    """Load `folder/name.npz` after comparing its SHA-256 with `folder/SHA256SUMS`.
+
+    Returns a dictionary of arrays. Raises ValueError for an unknown name and DataFileError, which
+    says how to rebuild the file, when it is missing or damaged.
+    """
+    folder = Path(folder)
+    known = _checksums(folder)
+    path = folder / f"{name}.npz"
+    if path.name not in known:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(Path(k).stem for k in known))}")
+    rebuild = f"Rebuild it with: python tools/build_data.py {name} (or restore it with: git checkout -- {path.name})"
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataFileError(
+            f"data file {path} cannot be read ({error.strerror}): expected SHA-256 {known[path.name]}, "
+            f"found no file. {rebuild}"
+        ) from error
+    if found != known[path.name]:
+        raise DataFileError(
+            f"data file {path} is damaged: expected SHA-256 {known[path.name]}, found {found}. {rebuild}"
+        )
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def checksum(name: str) -> str:
+    """The SHA-256 that the shipped file of data set `name` must have."""
+    return _checksums(SHIPPED)[f"{name}.npz"]
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Read SHA256SUMS (`<hex>  <file name>` a line) as {file name: hex}."""
+    path = folder / "SHA256SUMS"
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise DataFileError(
+            f"the list of checksums {path} cannot be read ({error.strerror}). "
+            f"Rebuild it with: python tools/build_data.py"
+        ) from error
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}

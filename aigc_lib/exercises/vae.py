@@ -1,0 +1,79 @@
+"""Checks for the exercises of the VAE chapter."""
+
+import torch
+
+from aigc_lib import losses
+from aigc_lib.exercises.verdict import Wrong, call, exercise, expect_shape, same
+
+
+@exercise
+def gaussian_kl(answer):
+    """answer(mu, logvar): (B, D), (B, D) -> (B,), the KL divergence to N(0, I) in nats."""
+    for shape in [(4, 3), (1, 5), (6, 1)]:
+        mu, logvar = torch.randn(shape), torch.randn(shape)
+        got = call(answer, mu, logvar)
+        if got.shape == shape and shape[1] > 1:
+            raise Wrong("You return one value per latent dimension: sum over the dimensions, dim 1.")
+        expect_shape(got, shape[:1], "one value per image in the batch")
+        true = losses.gaussian_kl(mu, logvar)
+        if same(got, true):
+            continue
+        if same(got, -true):
+            raise Wrong("The sign is the other way round: a KL divergence is never negative.")
+        if same(got, 2 * true):
+            raise Wrong("You are off by a factor of two.")
+        if same(got, true / shape[1]):
+            raise Wrong("You average over the latent dimensions: the KL of independent dimensions is their sum.")
+        if same(got, losses.gaussian_kl(mu, 2 * logvar)):
+            raise Wrong("Check what exp(logvar) is: the variance, not the standard deviation.")
+        raise Wrong(
+            "The value is off. Try mu = 0 and logvar = 0, where it must be 0, then change one of the two at a time."
+        )
+    return "For mu = 0 and logvar = 0 it is zero, and nowhere else."
+
+
+@exercise
+def reparameterize(answer):
+    """answer(mu, logvar, eps): three (B, D) -> (B, D), a draw from N(mu, exp(logvar)) made from eps."""
+    for shape in [(5, 3), (1, 2)]:
+        mu = torch.randn(shape, requires_grad=True)
+        logvar = torch.randn(shape, requires_grad=True)
+        eps = torch.randn(shape)
+        got = call(answer, mu, logvar, eps)
+        expect_shape(got, shape, "one code per image")
+        if same(got, mu + logvar.exp() * eps):
+            raise Wrong("You scale the noise by the variance: the standard deviation is its square root.")
+        if same(got, mu + logvar * eps):
+            raise Wrong("You scale the noise by logvar itself, which can be negative.")
+        if not same(got, call(answer, mu, logvar, eps)):
+            raise Wrong("Two calls with the same eps differ: use the noise you are given, draw none of your own.")
+        if not same(got, mu + (0.5 * logvar).exp() * eps):
+            raise Wrong("The value is off: eps = 0 must give mu, and eps = 1 one standard deviation more.")
+        if not got.requires_grad:
+            raise Wrong("The value is right, but no gradient flows through it: what cuts z off from mu and logvar?")
+        grads = torch.autograd.grad(got.sum(), (mu, logvar), allow_unused=True)
+        if grads[0] is None or grads[1] is None:
+            raise Wrong(f"The value is right, but no gradient reaches {'mu' if grads[0] is None else 'logvar'}.")
+    return "The noise is an input, so z is an ordinary function of mu and logvar."
+
+
+@exercise
+def interpolate(answer):
+    """answer(z0, z1, n): (D,), (D,) -> (n, D), n evenly spaced codes from z0 to z1, both included."""
+    for d, n in [(4, 5), (2, 2), (5, 5), (1, 9)]:
+        z0, z1 = torch.randn(d), torch.randn(d)
+        got = call(answer, z0, z1, n)
+        if d != n and got.shape == (d, n):
+            raise Wrong(f"Your result has shape ({d}, {n}): the codes are the rows, so it should be ({n}, {d}).")
+        expect_shape(got, (n, d), "one code per row")
+        u = torch.linspace(0, 1, n)[:, None]
+        if same(got, z0 + u * (z1 - z0)):
+            continue
+        if same(got, z1 + u * (z0 - z1)):
+            raise Wrong("You walk from z1 to z0: the first row should be z0.")
+        if same(got[0], z0) and not same(got[-1], z1):
+            raise Wrong("The first row is z0, but the last one is not z1: both ends belong to the walk.")
+        if same(got[0], z0) and same(got[-1], z1):
+            raise Wrong("Both ends are right; the steps between them are not evenly spaced.")
+        raise Wrong("The first row should be z0 and the last row z1.")
+    return "Decode the rows and watch one digit become another."

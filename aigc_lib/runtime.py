@@ -1,0 +1,82 @@
+"""Where and how a chapter runs: seed, device, precision, budget."""
+
+import os
+import platform
+import time
+from functools import cache
+from importlib.metadata import version
+
+import torch
+
+
+def seed(value: int) -> torch.Generator:
+    """Seed torch's global generator (it draws the initial weights) and return a separate CPU generator.
+
+    Pass the returned generator on to everything that draws random numbers during training.
+    """
+    torch.manual_seed(value)
+    return torch.Generator().manual_seed(value)
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU; the environment variable AIGC_DEVICE overrides."""
+    name = os.environ.get("AIGC_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"AIGC_DEVICE={name!r}: expected a device this machine has, such as 'cpu' or 'cuda'"
+        ) from error
+
+
+def budget(*, cpu: int, gpu: int) -> int:
+    """The number of training steps for this device: one cell serves a laptop and a GPU."""
+    return cpu if device().type == "cpu" else gpu
+
+
+@cache
+def precision() -> str:
+    """The faster of 'fp32' and 'bf16' here, measured once on a small matrix product.
+
+    bf16 is up to ten times faster on processors with matrix units and slower on many others, so a
+    guess from the processor's name would often be wrong. AIGC_PRECISION=fp32 or bf16 overrides; the
+    site and the tests run in fp32.
+    """
+    wanted = os.environ.get("AIGC_PRECISION")
+    if wanted is not None:
+        if wanted not in ("fp32", "bf16"):
+            raise ValueError(f"AIGC_PRECISION={wanted!r}: expected 'fp32' or 'bf16'")
+        return wanted
+    if device().type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if _matmul_seconds(torch.bfloat16) < 0.7 * _matmul_seconds(torch.float32) else "fp32"
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    """The shortest of ten timed products of two 512x512 matrices on the CPU."""
+    a = torch.randn(512, 512).to(dtype)
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return min(times[2:])
+
+
+def autocast() -> torch.autocast:
+    """A context in which matrix products and convolutions run in `precision()`; losses stay in float32."""
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=precision() == "bf16")
+
+
+def facts() -> dict[str, str | int]:
+    """What to write down beside a measured number: machine, threads, precision, versions."""
+    where = device()
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{platform.machine()} CPU"
+    return {
+        "device": name,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "precision": precision(),
+        "torch": torch.__version__.split("+")[0],
+        "aigc_lib": version("aigc-lib"),
+    }

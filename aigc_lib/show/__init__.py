@@ -1,0 +1,16 @@
+"""Everything that ends up on the page: figures, image grids, players, widgets, source code.
+
+Each function returns an object that Jupyter, Colab and the static site display; each picture takes an
+`alt` text that says what a reader who cannot see it needs to know. Importing this package sets the
+course's matplotlib style.
+"""
+
+from aigc_lib.show.bugs import expect_error
+from aigc_lib.show.explore import explore
+from aigc_lib.show.figures import COLORS, figure
+from aigc_lib.show.images import grid, row
+from aigc_lib.show.player import player
+from aigc_lib.show.source import show_source
+from aigc_lib.show.table import table
+
+__all__ = ["COLORS", "expect_error", "explore", "figure", "grid", "player", "row", "show_source", "table"]

@@ -1,0 +1,96 @@
+"""A player for precomputed frames: one or two sliders, no kernel, no library, one piece of HTML."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from IPython.display import HTML
+from torch import Tensor
+
+from aigc_lib.show.figures import alt_text
+from aigc_lib.show.images import data_url, tile
+
+SCRIPT = """
+(() => {
+  for (const root of document.querySelectorAll('.%ID%:not([data-ready])')) {
+    root.dataset.ready = '1';
+    const screen = root.querySelector('[role=img]'), sliders = [...root.querySelectorAll('input')];
+    const button = root.querySelector('button'), cols = %COLS%, rows = %ROWS%;
+    const labels = sliders.map(s => s.dataset.labels.split('|'));
+    let timer = null;
+    const show = () => {
+      const at = sliders.reduce((sum, s) => sum * (+s.max + 1) + +s.value, 0);
+      const x = at % cols, y = Math.floor(at / cols);
+      screen.style.backgroundPosition =
+        `${cols > 1 ? 100 * x / (cols - 1) : 0}% ${rows > 1 ? 100 * y / (rows - 1) : 0}%`;
+      sliders.forEach((s, i) => {
+        s.nextElementSibling.textContent = labels[i][s.value];
+        s.setAttribute('aria-valuetext', labels[i][s.value]);
+      });
+    };
+    const move = (i, by) => {
+      const s = sliders[i], n = +s.max + 1;
+      s.value = (+s.value + by + n) % n;
+      show();
+    };
+    const stop = () => { clearInterval(timer); timer = null; button.textContent = '\\u25b6 Play'; };
+    const play = () => {
+      timer = setInterval(() => move(sliders.length - 1, 1), %MS%);
+      button.textContent = '\\u25a0 Stop';
+    };
+    sliders.forEach(s => s.addEventListener('input', show));
+    button.addEventListener('click', () => timer ? stop() : play());
+    screen.addEventListener('keydown', e => {
+      const last = sliders.length - 1;
+      const keys = {ArrowLeft: [last, -1], ArrowRight: [last, 1], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+      if (e.key === ' ') { e.preventDefault(); button.click(); }
+      if (keys[e.key]) { e.preventDefault(); move(...keys[e.key]); }
+    });
+    show();
+  }
+})();
+"""
+
+
+def player(
+    frames: Tensor, sliders: Mapping[str, Sequence[object]], *, alt: str, scale: int = 6, interval_ms: int = 250
+) -> HTML:
+    """Show precomputed frames under one or two sliders with a play button and the arrow keys.
+
+    frames: (n1, C, H, W) or (n1, n2, C, H, W) in [-1, 1]; sliders: a name and the n labels of each axis, in
+    order. Everything is in the returned HTML, so it works on a static page. Raises ValueError when
+    the labels do not fit the frames.
+    """
+    sizes = tuple(len(labels) for labels in sliders.values())
+    if len(sizes) not in (1, 2) or tuple(frames.shape[:-3]) != sizes:
+        raise ValueError(
+            f"frames have shape {tuple(frames.shape)} and the sliders {sizes} labels: expected one or two "
+            f"sliders with as many labels as frames along their axis"
+        )
+    label = alt_text(alt)
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    n, (_, h, w) = len(flat), flat.shape[1:]
+    cols = sizes[1] if len(sizes) == 2 else math.ceil(math.sqrt(n))
+    rows = -(-n // cols)
+    sprite = data_url(tile(flat, cols, pad=0))
+    name = "player-" + hashlib.sha256((label + sprite).encode()).hexdigest()[:8]
+    inputs = "".join(_slider(text, values) for text, values in sliders.items())
+    script = SCRIPT.replace("%ID%", name).replace("%COLS%", str(cols)).replace("%ROWS%", str(rows))
+    return HTML(
+        f'<figure class="aigc-player {name}" style="margin:0 0 1rem;width:{max(w * scale, 280)}px;max-width:100%">'
+        f'<div role="img" aria-label="{label}" tabindex="0" style="width:{w * scale}px;max-width:100%;'
+        f"aspect-ratio:{w}/{h};image-rendering:pixelated;background:url({sprite}) 0 0/{cols * 100}% {rows * 100}%"
+        f'"></div>{inputs}<button type="button">&#9654; Play</button></figure>'
+        f"<script>{script.replace('%MS%', str(interval_ms))}</script>"
+    )
+
+
+def _slider(name: str, labels: Sequence[object]) -> str:
+    """One labelled range input, its value shown beside it."""
+    joined = escape("|".join(str(label).replace("|", "/") for label in labels), quote=True)
+    return (
+        f'<label style="display:flex;gap:.6rem;align-items:center"><span style="min-width:1.5rem">{escape(name)}</span>'
+        f'<input type="range" min="0" max="{len(labels) - 1}" value="{(len(labels) - 1) // 2}" '
+        f'data-labels="{joined}" style="flex:1;min-width:0"><output style="min-width:3rem"></output></label>'
+    )

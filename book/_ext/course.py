@@ -1,0 +1,58 @@
+"""What this course adds to Jupyter Book.
+
+- An execution cache keyed by the library too: Jupyter Book itself looks at the code cells only, and
+  would show old outputs after a change in aigc_lib.
+- The Colab and download buttons of a chapter give notebooks/NAME.ipynb, the notebook generated from it.
+- One search box instead of two, and a description for every page.
+"""
+
+import hashlib
+from pathlib import Path
+from shutil import copy2
+
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def library_hash(root: Path) -> str:
+    """A short hash over the names and contents of every file in aigc_lib."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in (root / "aigc_lib").rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def configure(app, config):
+    """Set what _config.yml cannot: see the module's docstring."""
+    root = Path(app.confdir)
+    config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / library_hash(root))
+    config.html_theme_options.update(navbar_persistent=[])
+    config.html_context["default_mode"] = "auto"
+
+
+def retarget_buttons(app, pagename, templatename, context, doctree):
+    """Point a chapter's Colab and download buttons at its generated notebook."""
+    if not pagename.startswith("chapters/"):
+        return
+    notebook = Path(app.confdir, "notebooks", Path(pagename).name + ".ipynb")
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "colab" in button.get("url", ""):
+                button["url"] = button["url"].replace(f"{pagename}.md", f"notebooks/{notebook.name}")
+    if "ipynb_source" in context:  # the theme copied the executed MyST notebook there
+        copy2(notebook, Path(app.outdir, "_sources", context["ipynb_source"]))
+
+
+def require_description(app, pagename, templatename, context, doctree):
+    """Warn about a page without a description, which search engines and link previews show."""
+    if doctree is not None and 'name="description"' not in context.get("metatags", ""):
+        logger.warning("no description: add html_meta to the front matter", location=pagename)
+
+
+def setup(app):
+    app.add_css_file("course.css")
+    app.connect("config-inited", configure, priority=100)
+    app.connect("html-page-context", retarget_buttons, priority=900)
+    app.connect("html-page-context", require_description, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

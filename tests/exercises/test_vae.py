@@ -1,0 +1,94 @@
+"""The VAE chapter's checks accept every right form and catch seeded wrong ones."""
+
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from aigc_lib.exercises import vae as check
+
+
+def kl_by_distributions(mu, logvar):
+    prior = Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    return kl_divergence(Independent(Normal(mu, (logvar / 2).exp()), 1), Independent(prior, 1))
+
+
+def kl_by_loop(mu, logvar):
+    rows = []
+    for m, lv in zip(mu, logvar, strict=True):
+        rows.append(sum(-0.5 * (1 + b - a**2 - torch.exp(b)) for a, b in zip(m, lv, strict=True)))
+    return torch.stack(rows)
+
+
+RIGHT = {
+    "gaussian_kl": [kl_by_distributions, kl_by_loop, lambda m, v: 0.5 * (v.exp() - v - 1 + m * m).sum(-1).double()],
+    "reparameterize": [
+        lambda m, v, e: m + torch.sqrt(v.exp()) * e,
+        lambda m, v, e: torch.addcmul(m, (v / 2).exp(), e),
+        lambda m, v, e: Normal(0.0, 1.0).icdf(Normal(0.0, 1.0).cdf(e.double())) * v.exp().sqrt() + m,
+    ],
+    "interpolate": [
+        lambda a, b, n: torch.stack([torch.lerp(a, b, i / (n - 1)) for i in range(n)]),
+        lambda a, b, n: torch.outer(torch.linspace(1, 0, n), a) + torch.outer(torch.linspace(0, 1, n), b),
+    ],
+}
+
+kl = RIGHT["gaussian_kl"][2]
+WRONG = {
+    "gaussian_kl": [
+        (lambda m, v: -kl(m, v), "sign"),
+        (lambda m, v: 2 * kl(m, v), "factor of two"),
+        (lambda m, v: kl(m, v) / m.shape[1], "average over the latent"),
+        (lambda m, v: kl(m, v).mean(), r"shape \(\)"),
+        (lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v), "sum over the dimensions"),
+        (lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).sum(0), "expected|one value"),
+        (lambda m, v: kl(m, 2 * v), "variance"),
+        (lambda m, v: kl(m, v) + 0.5, "off"),
+    ],
+    "reparameterize": [
+        (lambda m, v, e: m + v.exp() * e, "square root"),
+        (lambda m, v, e: m + v * e, "negative"),
+        (lambda m, v, e: m + (0.5 * v).exp() * torch.randn_like(e), "draw none of your own"),
+        (lambda m, v, e: Normal(m, (0.5 * v).exp()).sample(), "draw none of your own"),
+        (lambda m, v, e: (m + (0.5 * v).exp() * e).detach(), "no gradient flows"),
+        (lambda m, v, e: m.detach() + (0.5 * v).exp() * e, "reaches mu"),
+        (lambda m, v, e: m + (0.5 * v.detach()).exp() * e, "reaches logvar"),
+        (lambda m, v, e: (0.5 * v).exp() * e, "off"),
+        (lambda m, v, e: (m + (0.5 * v).exp() * e).sum(1), "shape"),
+    ],
+    "interpolate": [
+        (lambda a, b, n: a + torch.arange(n)[:, None] / n * (b - a), "last one is not z1"),
+        (lambda a, b, n: b + torch.linspace(0, 1, n)[:, None] * (a - b), "from z1 to z0"),
+        (lambda a, b, n: a[:, None] + torch.linspace(0, 1, n) * (b - a)[:, None], "rows"),
+        (lambda a, b, n: a + torch.linspace(0, 1, n + 1)[:-1, None] * (b - a), "last one is not z1"),
+        (lambda a, b, n: a + torch.linspace(0, 1, n)[:, None] ** 2 * (b - a), "evenly"),
+        (lambda a, b, n: torch.lerp(a, b, 0.5), "shape"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_stub_is_not_accepted(name):
+    assert getattr(check, name)(lambda *args: None).status == "not attempted"
+
+
+@pytest.mark.parametrize("name, answer", [(n, a) for n, answers in RIGHT.items() for a in answers])
+def test_right_answers_pass(name, answer):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        verdict = getattr(check, name)(answer)
+        assert verdict.status == "right", verdict
+
+
+@pytest.mark.parametrize("name, answer, hint", [(n, a, h) for n, answers in WRONG.items() for a, h in answers])
+def test_seeded_wrong_answers_are_caught_with_a_hint(name, answer, hint):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        verdict = getattr(check, name)(answer)
+        assert verdict.status == "wrong", verdict
+    import re
+
+    assert re.search(hint, verdict.message), verdict
+
+
+def test_every_exercise_has_three_wrong_answers():
+    assert RIGHT.keys() == WRONG.keys() and all(len(answers) >= 3 for answers in WRONG.values())

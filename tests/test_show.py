@@ -1,0 +1,121 @@
+"""What reaches the page: pictures with alternatives, players, source code, demonstrated bugs."""
+
+import base64
+import io
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aigc_lib import losses, show
+from aigc_lib.show.images import tile, to_uint8
+
+
+def picture(html):
+    return np.array(Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([\w+/=]+)", html)[1]))))
+
+
+def test_pixels_survive_the_way_to_the_page():
+    x = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
+    assert np.array_equal(picture(show.grid(x, alt="a ramp").data), np.arange(256).reshape(16, 16))
+    color = torch.tensor([1.0, -1.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert picture(show.grid(color, alt="orange").data)[0, 0].tolist() == [255, 0, 128]
+
+
+def test_tiles_stand_in_reading_order():
+    x = torch.full((3, 1, 2, 2), -1.0)
+    x[1] = 1.0
+    sheet = tile(x, ncols=2, pad=0)
+    assert sheet.shape == (4, 4) and (sheet[:2, 2:] == 255).all() and (sheet[:2, :2] == 0).all()
+    assert (sheet[2:, 2:] == 128).all()  # no third tile in the second row: grey
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (0, 1, 28, 28), (2, 4, 28, 28)])
+def test_wrong_shapes_are_named(shape):
+    with pytest.raises(ValueError, match=re.escape(str(shape))):
+        to_uint8(torch.zeros(shape))
+
+
+def test_whole_numbers_and_empty_alt_are_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        to_uint8(torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="alt is empty"):
+        show.grid(torch.zeros(1, 1, 2, 2), alt=" ")
+    with pytest.raises(ValueError, match="ncols=0"):
+        show.grid(torch.zeros(1, 1, 2, 2), alt="dark", ncols=0)
+
+
+def test_figure_is_svg_in_the_colour_of_the_page_and_is_closed():
+    fig, ax = plt.subplots()
+    ax.plot([1, 2], label="line")
+    ax.set(xlabel="steps", title="title")
+    html = show.figure(fig, alt='falls & says "stop"').data
+    assert html.startswith("<svg ") and 'role="img"' in html
+    assert 'aria-label="falls &amp; says &quot;stop&quot;"' in html
+    assert "currentColor" in html and "steps" in html
+    assert not plt.get_fignums()
+    assert "width:100%" in html and not re.search(r'<svg[^>]* width="', html)
+
+
+def test_player_has_every_frame_and_label():
+    frames = torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1, 1).expand(2, 3, 1, 4, 4)
+    html = show.player(frames, {"row": ["a", "b"], "col": [1, 2, "x|y"]}, alt="six greys").data
+    assert np.array_equal(picture(html)[::4, ::4].ravel(), to_uint8(frames.reshape(6, 1, 4, 4))[:, 0, 0, 0])
+    assert 'data-labels="a|b"' in html and 'data-labels="1|2|x/y"' in html
+    assert html.count('type="range"') == 2 and "six greys" in html
+    assert "http" not in html  # self-contained
+
+
+def test_player_refuses_labels_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"\(4, 1, 2, 2\).*\(3,\)"):
+        show.player(torch.zeros(4, 1, 2, 2), {"t": [1, 2, 3]}, alt="x")
+    with pytest.raises(ValueError, match="sliders"):
+        show.player(torch.zeros(1, 1, 1, 1, 2, 2), {"a": [1], "b": [1], "c": [1]}, alt="x")
+
+
+def test_explore_has_a_live_face_and_a_static_one():
+    calls = []
+
+    def fn(a):
+        calls.append(a)
+        return torch.full((1, 2, 2), a)
+
+    explorer = show.explore(fn, a=[-1.0, 0.0, 1.0], alt="grey")
+    bundle = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle and "aigc-player" in bundle["text/html"]
+    picture_widget, slider = explorer.live.children
+    before = picture_widget.value
+    slider.value = 0.5  # the live face reaches values that the static one has not
+    assert calls[-1] == 0.5 and picture_widget.value != before
+    with pytest.raises(ValueError, match="900 frames"):
+        show.explore(lambda a, b: fn(a), alt="x", a=range(30), b=range(30))
+
+
+def test_show_source_is_the_source():
+    text = show.show_source(losses.gaussian_kl).data
+    assert text.startswith("`aigc_lib.losses`") and "def gaussian_kl(mu: Tensor" in text
+    with pytest.raises(ValueError, match="Python source"):
+        show.show_source(len)
+
+
+def test_table_refuses_ragged_rows():
+    assert '<td style="text-align:right">1.23</td>' in show.table(["a", "b"], [[1.234, "x"]]).data
+    with pytest.raises(ValueError, match="2 cells: expected 1"):
+        show.table(["a"], [[1, 2]])
+
+
+def test_a_bug_that_does_not_show_fails_the_cell(capsys):
+    with show.expect_error(ZeroDivisionError, match="by zero"):
+        1 / 0  # noqa: B018
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="nothing was raised"):
+        with show.expect_error(ZeroDivisionError, match="by zero"):
+            pass
+    with pytest.raises(AssertionError, match="expected a ZeroDivisionError matching 'other'"):
+        with show.expect_error(ZeroDivisionError, match="other"):
+            1 / 0  # noqa: B018
+    with pytest.raises(KeyError), show.expect_error(ZeroDivisionError, match=""):
+        {}["another error passes through"]
