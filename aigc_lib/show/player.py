@@ -91,6 +91,6 @@ def _slider(name: str, labels: Sequence[object]) -> str:
     joined = escape("|".join(str(label).replace("|", "/") for label in labels), quote=True)
     return (
         f'<label style="display:flex;gap:.6rem;align-items:center"><span style="min-width:1.5rem">{escape(name)}</span>'
-        f'<input type="range" min="0" max="{len(labels) - 1}" value="{(len(labels) - 1) // 2}" '
+        f'<input type="range" min="0" max="{len(labels) - 1}" value="0" '
         f'data-labels="{joined}" style="flex:1;min-width:0"><output style="min-width:3rem"></output></label>'
     )

@@ -3,6 +3,7 @@
 - An execution cache keyed by the library too: Jupyter Book itself looks at the code cells only, and
   would show old outputs after a change in aigc_lib.
 - The Colab and download buttons of a chapter give notebooks/NAME.ipynb, the notebook generated from it.
+- No scripts that no page uses.
 - One search box instead of two, and a description for every page.
 """
 
@@ -44,6 +45,14 @@ def retarget_buttons(app, pagename, templatename, context, doctree):
         copy2(notebook, Path(app.outdir, "_sources", context["ipynb_source"]))
 
 
+def drop_unused_scripts(app, pagename, templatename, context, doctree):
+    """Leave out Thebe (declared twice, which is a script error) and widget state: no page here uses them."""
+    unused = ("thebe", "widget-state")
+    for kind in ("script_files", "css_files"):
+        described = [(item, f"{item.filename} {item.attributes}".lower()) for item in context.get(kind, [])]
+        context[kind] = [item for item, text in described if not any(word in text for word in unused)]
+
+
 def require_description(app, pagename, templatename, context, doctree):
     """Warn about a page without a description, which search engines and link previews show."""
     if doctree is not None and 'name="description"' not in context.get("metatags", ""):
@@ -54,5 +63,6 @@ def setup(app):
     app.add_css_file("course.css")
     app.connect("config-inited", configure, priority=100)
     app.connect("html-page-context", retarget_buttons, priority=900)
+    app.connect("html-page-context", drop_unused_scripts, priority=900)
     app.connect("html-page-context", require_description, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
