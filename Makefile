@@ -4,7 +4,7 @@ BIN := .venv/bin
 export AIGC_PRECISION := fp32
 export PYTHONUNBUFFERED := 1
 .DELETE_ON_ERROR:
-.PHONY: book serve test notebooks lock clean help
+.PHONY: book serve test notebooks bench lock clean help
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test: .venv/ready   ## everything that CI checks
 	@$(BIN)/python tools/build_site.py
 	@$(BIN)/python tools/prepare_nbval.py
 	@$(BIN)/python -m pytest tests/site _build/nbval --nbval-lax --nbval-kernel-name=aigc-bare --nbval-cell-timeout=300
+
+bench: .venv/ready  ## race our recipes against published baselines at equal time; run nothing else meanwhile
+	@env -u AIGC_PRECISION $(BIN)/python tools/bench/run.py $(BENCH)
 
 lock: .venv/ready   ## renew requirements.lock (torch stays as it is: edit its line by hand first)
 	@$(BIN)/python tools/lock.py

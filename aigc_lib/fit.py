@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from torch import Tensor
 from tqdm import tqdm
 
+from aigc_lib.runtime import is_main_process
+
 
 def fit(
     update: Callable[[tuple], dict[str, Tensor]],
@@ -31,9 +33,9 @@ def fit(
 
 def _loop(update, batches, steps, seconds):
     start = time.perf_counter()
-    with tqdm(total=steps, unit="step", mininterval=0.5, leave=False) as bar:
+    with tqdm(total=steps, unit="step", mininterval=0.5, leave=False, disable=not is_main_process()) as bar:
         for step, batch in enumerate(batches, start=1):
-            logs = {name: float(value) for name, value in update(batch).items()}
+            logs = {name: value.detach().item() for name, value in update(batch).items()}
             broken = [name for name, value in logs.items() if not math.isfinite(value)]
             if broken:
                 raise FloatingPointError(f"{broken[0]} is {logs[broken[0]]} at step {step}: expected finite numbers")
@@ -43,18 +45,19 @@ def _loop(update, batches, steps, seconds):
                 return
 
 
-def progress(*, steps: int | None = None, seconds: float | None = None) -> Callable[[], float]:
-    """A function that says how much of the budget is used, in [0, 1]: calls so far, or time since the first call."""
-    calls, start = 0, None
+def progress(*, steps: int | None = None, seconds: float | None = None) -> Callable[[int], float]:
+    """A function of the step (from 0) that says how much of the budget is used, in [0, 1].
 
-    def fraction() -> float:
-        nonlocal calls, start
+    With `seconds` the clock starts at the first call.
+    """
+    start = None
+
+    def used(step: int) -> float:
+        nonlocal start
         start = time.perf_counter() if start is None else start
-        used = calls / steps if steps is not None else (time.perf_counter() - start) / seconds
-        calls += 1
-        return min(used, 1.0)
+        return min(step / steps if steps is not None else (time.perf_counter() - start) / seconds, 1.0)
 
-    return fraction
+    return used
 
 
 def warmup_cosine(fraction: float, warmup: float = 0.05) -> float:

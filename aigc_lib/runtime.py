@@ -68,6 +68,16 @@ def autocast() -> torch.autocast:
     return torch.autocast(device().type, dtype=torch.bfloat16, enabled=precision() == "bf16")
 
 
+def process_index() -> int:
+    """The rank of this process among those of a data-parallel run; 0 when there is only one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_main_process() -> bool:
+    """True in the one process that writes and prints."""
+    return process_index() == 0
+
+
 def facts() -> dict[str, str | int]:
     """What to write down beside a measured number: machine, threads, precision, versions."""
     where = device()

@@ -48,7 +48,11 @@ def test_bad_limits_are_refused_before_the_first_step(limits):
 
 def test_progress_and_schedule():
     used = progress(steps=4)
-    assert [used() for _ in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert [used(step) for step in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    clock = progress(seconds=0.05)
+    assert clock(0) < 0.5
+    time.sleep(0.06)
+    assert clock(1) == 1
     assert 0 < warmup_cosine(0.0) < 0.1
     assert warmup_cosine(0.05) == pytest.approx(1)
     assert warmup_cosine(1.0) == pytest.approx(0, abs=1e-9)

@@ -20,7 +20,18 @@ LAYERS = [  # from the top; modules of one line do not import each other
 ]
 RANK = {name: -row for row, names in enumerate(LAYERS) for name in names}
 ONLY_IN_SHOW = {"matplotlib", "ipywidgets", "IPython"}
-DECLARED = {"einops", "IPython", "ipywidgets", "matplotlib", "numpy", "PIL", "safetensors", "torch", "tqdm"}
+DECLARED = {
+    "accelerate",
+    "einops",
+    "IPython",
+    "ipywidgets",
+    "matplotlib",
+    "numpy",
+    "PIL",
+    "safetensors",
+    "torch",
+    "tqdm",
+}
 
 
 def imports(source: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Recipes and checkpoints: the command line, the shipped files, and what damage looks like."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -10,12 +11,14 @@ import torch
 
 from aigc_lib import data, evaluate, recipes
 from aigc_lib.data.files import checksum
-from aigc_lib.models import VAE
+from aigc_lib.models import conv_vae
 from aigc_lib.recipes import checkpoint
+from aigc_lib.recipes.__main__ import main
 
 
-def cli(*args, cwd=None):
-    return subprocess.run([sys.executable, "-m", "aigc_lib.recipes", *args], capture_output=True, text=True, cwd=cwd)
+def cli(*args, cwd=None, **environment):
+    command = [sys.executable, "-m", "aigc_lib.recipes", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -41,6 +44,45 @@ def test_train_writes_a_checkpoint_that_loads(tmp_path):
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["vae.json", "vae.safetensors"]
 
 
+def test_shipped_classifier_is_fit_to_be_a_meter():
+    images, labels = data.mnist("test")
+    _, probabilities = recipes.digit_features()(images)
+    accuracy = (probabilities.argmax(1) == labels).float().mean().item()
+    assert accuracy >= 0.99
+    assert accuracy == pytest.approx(recipes.card("digits")["metrics"]["test_accuracy"], abs=0.001)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_one_step_with_the_instructions_of_a_laptop(tmp_path, name):
+    laptop = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    done = cli("train", name, "--steps", "1", "--out", str(tmp_path), **laptop)
+    assert done.returncode == 0, done.stderr
+    assert recipes.card(name, tmp_path)["steps"] == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
+    tmp_path.chmod(0o555)
+    done = cli("train", "vae", "--out", str(tmp_path))
+    assert done.returncode == 2 and "Permission denied" in done.stderr
+
+
+def test_no_space_left_is_one_line_and_keeps_what_was_there(tmp_path, monkeypatch, capsys):
+    path = recipes.train("vae", tmp_path, steps=1)
+    before = path.read_bytes()
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
+    monkeypatch.setattr(sys, "argv", ["recipes", "train", "vae", "--steps", "1", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].endswith("No space left on device")
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["vae.json", "vae.safetensors"]
+
+
 def test_list_and_show():
     listed = cli("list")
     assert listed.returncode == 0 and "vae" in listed.stdout
@@ -51,7 +93,7 @@ def test_list_and_show():
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["train", "gpt5"], "unknown recipe 'gpt5'; known: vae"),
+        (["train", "gpt5"], "unknown recipe 'gpt5'; known: vae, digits"),
         (["show", "gpt5"], "unknown recipe 'gpt5'"),
         (["train", "vae", "--steps", "0"], "steps=0"),
         (["train", "vae", "--seconds", "-1"], "seconds=-1"),
@@ -70,7 +112,7 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, message):
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    return recipes.checkpoint.save_checkpoint(VAE(latent_dim=20), {"recipe": "vae"}, tmp_path / "vae.safetensors")
+    return checkpoint.save_checkpoint(conv_vae(latent_dim=20), {"recipe": "vae"}, tmp_path / "vae.safetensors")
 
 
 def test_truncated_and_foreign_files(saved):
@@ -88,7 +130,7 @@ def test_truncated_and_foreign_files(saved):
 
 
 def test_wrong_shape_and_not_finite_leave_the_model_alone(saved):
-    model = VAE(latent_dim=7)
+    model = conv_vae(latent_dim=7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(recipes.CheckpointError, match=r"decoder.0.weight has shape \(256, 20\), expected \(256, 7\)"):
         checkpoint.load_checkpoint(model, saved)
@@ -108,13 +150,13 @@ def test_a_failed_write_keeps_the_old_checkpoint(saved, monkeypatch):
 
     monkeypatch.setattr(checkpoint.os, "fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.save_checkpoint(VAE(latent_dim=20), {"recipe": "vae"}, saved)
+        checkpoint.save_checkpoint(conv_vae(latent_dim=20), {"recipe": "vae"}, saved)
     assert saved.read_bytes() == before
     assert sorted(p.name for p in saved.parent.iterdir()) == ["vae.json", "vae.safetensors"]
 
 
 def test_weights_that_do_not_fit_float16_are_refused(tmp_path):
-    model = VAE(latent_dim=2)
+    model = conv_vae(latent_dim=2)
     model.decoder[0].weight.data[0, 0] = 1e6
     with pytest.raises(ValueError, match="decoder.0.weight"):
         checkpoint.save_checkpoint(model, {}, tmp_path / "vae.safetensors")

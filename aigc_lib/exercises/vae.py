@@ -77,3 +77,95 @@ def interpolate(answer):
             raise Wrong("Both ends are right; the steps between them are not evenly spaced.")
         raise Wrong("The first row should be z0 and the last row z1.")
     return "Decode the rows and watch one digit become another."
+
+
+@exercise
+def negative_elbo(answer):
+    """answer(logits, x, kl): (B, 1, 28, 28) twice, (B,) -> (), -ELBO in nats per image."""
+    for b in (3, 1, 5):
+        logits, x, kl = torch.randn(b, 1, 28, 28), torch.rand(b, 1, 28, 28) * 2 - 1, torch.rand(b) * 30
+        got = call(answer, logits, x, kl)
+        nll = losses.bernoulli_nll(logits, x)
+        expect_shape(got, (), "one number: the mean over the images of the batch")
+        if same(got, (nll + kl).mean()):
+            continue
+        if b > 1 and same(got, (nll + kl).sum()):
+            raise Wrong("You sum over the images: average over the batch, or the loss grows with the batch size.")
+        if same(got, nll.mean() / 784 + kl.mean()):
+            raise Wrong("You average over the pixels: that is a hidden weight of 784 on the KL.")
+        if same(got, (nll - kl).mean()):
+            raise Wrong("The KL has the wrong sign: it is a cost, and you minimise.")
+        if same(got, nll.mean()):
+            raise Wrong("Your result is the reconstruction term alone.")
+        raise Wrong("The value is off. Did you map x from [-1, 1] to [0, 1], and use the logits as logits?")
+    return "Sums over dimensions, a mean over images."
+
+
+@exercise
+def free_bits(answer):
+    """answer(kl, free): (B, D), float -> (), the sum over latents of max(mean KL, free)."""
+    for (b, d), free in [((6, 4), 0.5), ((3, 7), 0.2), ((1, 2), 1.0)]:
+        kl = torch.rand(b, d) * 2 * free
+        got = call(answer, kl, free)
+        expect_shape(got, (), "one number for the whole batch")
+        if same(got, kl.mean(0).clamp(min=free).sum()):
+            continue
+        if b > 1 and same(got, kl.clamp(min=free).mean(0).sum()):
+            raise Wrong("You clamp each image: average over the batch first, then clamp each latent.")
+        if same(got, kl.mean(0).clamp(max=free).sum()):
+            raise Wrong("You clamp from above: a latent may cost more than the free amount, never less.")
+        if same(got, kl.mean(0).sum().clamp(min=free)) or same(got, kl.mean(0).sum().clamp(min=free * d)):
+            raise Wrong("You clamp the sum: each latent has a free amount of its own.")
+        if same(got, (kl.mean(0) - free).clamp(min=0).sum()):
+            raise Wrong("You subtract the free amount; its gradient is the same, but the value is not what was asked.")
+        raise Wrong("The value is off: average over dim 0, clamp, sum over the latents.")
+    return "Below the free amount the gradient is zero, so nothing pushes that latent towards the prior."
+
+
+@exercise
+def iwae(answer):
+    """answer(log_weights): (k, B) -> (B,), -log of the mean weight."""
+    for shape, shift in [((5, 3), 0.0), ((1, 4), 0.0), ((8, 8), -900.0), ((4, 2), 300.0)]:
+        log_w = torch.randn(shape) + shift
+        got = call(answer, log_w)
+        expect_shape(got, shape[1:], "one bound per image: the draws are dim 0")
+        if not torch.isfinite(got).all():
+            raise Wrong("Weights like exp(-900) underflow: stay in logarithms (torch.logsumexp).")
+        total = torch.logsumexp(log_w, 0)
+        k = torch.tensor(float(shape[0]))
+        if same(got, k.log() - total):
+            continue
+        if same(got, total - k.log()):
+            raise Wrong("The sign is the other way round: the bound is on -log p(x).")
+        if same(got, -total):
+            raise Wrong("You sum the weights: the bound holds for their mean.")
+        if same(got, -log_w.mean(0)):
+            raise Wrong("You average outside the logarithm: that is the ELBO, the looser bound.")
+        raise Wrong("The value is off. With k = 1 it must be -log_weights itself.")
+    return "With more draws the bound falls towards -log p(x)."
+
+
+@exercise
+def entropy_bits(answer):
+    """answer(symbols): (N, D) int64 -> (), the sum over columns of the entropy in bits."""
+    for n, d, kinds in [(64, 3, 4), (50, 1, 2), (40, 5, 7)]:
+        symbols = torch.randint(-kinds, kinds, (n, d)) * (torch.rand(n, d) < 0.7)
+        got = call(answer, symbols)
+        expect_shape(got, (), "one number: bits per image")
+        shares = [c.unique(return_counts=True)[1].double() / n for c in symbols.T]
+        true = -sum((p * p.log2()).sum() for p in shares)
+        if same(got, true):
+            continue
+        if same(got, true * torch.tensor(2.0).log()):
+            raise Wrong("That is the entropy in nats: bits use the logarithm to base 2.")
+        if d > 1 and same(got, true / d):
+            raise Wrong("You average over the latents: the coder pays for each of them.")
+        if same(got, -true):
+            raise Wrong("The sign is the other way round: a number of bits is positive.")
+        if same(got, n * true):
+            raise Wrong("That is the bill for all images: give the bits per image.")
+        joint = symbols.flatten().unique(return_counts=True)[1].double() / symbols.numel()
+        if d > 1 and same(got, -d * (joint * joint.log2()).sum()):
+            raise Wrong("You count all latents in one table: each latent has frequencies of its own.")
+        raise Wrong("The value is off. A latent that always has the same value costs 0 bits; a fair coin costs 1.")
+    return "The entropy is what an arithmetic coder reaches, up to a bit or two in all."

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from aigc_lib import recipes
+from aigc_lib import recipes, runtime
 from aigc_lib.data import DataFileError
 
 
@@ -18,6 +18,9 @@ def parser() -> argparse.ArgumentParser:
     length = train.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="training steps (default: the recipe's own)")
     length.add_argument("--seconds", type=float, help="train for this long instead")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--images", metavar="FILE", help="an npz file with pictures of your own, instead of MNIST")
+    train.add_argument("--resume", action="store_true", help="go on from the state that an interrupted run left")
     train.add_argument("--out", default="checkpoints", metavar="DIR", help="folder to write to (default: checkpoints)")
     show = commands.add_parser("show", help="the card of a checkpoint")
     show.add_argument("name")
@@ -30,17 +33,21 @@ def main() -> None:
     args = parser().parse_args()
     try:
         if args.command == "list":
-            for name, (_, run) in recipes.RECIPES.items():
-                print(f"{name:12s} {run.__doc__.splitlines()[0]}")
+            for name, recipe in recipes.RECIPES.items():
+                print(f"{name:12s} {recipe.train.__doc__.split('.')[0]}.")
         elif args.command == "train":
-            print(recipes.train(args.name, args.out, steps=args.steps, seconds=args.seconds))
+            options = {"steps": args.steps, "seconds": args.seconds, "seed": args.seed}
+            path = recipes.train(args.name, args.out, **options, images=args.images, resume=args.resume)
+            if runtime.is_main_process():
+                print(path)
         else:
             print(json.dumps(recipes.card(args.name, args.folder), indent=1))
     except (ValueError, OSError, FloatingPointError, recipes.CheckpointError, DataFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit("stopped; nothing was written")
+        print("stopped; --resume goes on from the last saved step", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+SHIPPED = Path(__file__).parent / "checkpoints"
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint is missing, damaged, or belongs to another model."""

@@ -1,63 +1,65 @@
-"""The recipe of the VAE chapter."""
+"""The recipe of the VAE chapter: a convolutional VAE with 20 latents."""
 
-import time
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from aigc_lib import data, runtime
-from aigc_lib.data.files import checksum
-from aigc_lib.evaluate import negative_elbo
-from aigc_lib.fit import fit, progress, warmup_cosine
+from aigc_lib import data
+from aigc_lib.evaluate import measure, negative_elbo
+from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.losses import vae_loss
-from aigc_lib.models import VAE
+from aigc_lib.models import VAE, conv_vae
+from aigc_lib.recipes import digits
+from aigc_lib.recipes.run import accelerator, mean_over_processes, my_rows, resumable
+from aigc_lib.sample import from_prior
 
 STEPS, BATCH, PEAK_LR = 12_000, 128, 2e-3
 
 
-def build_vae() -> VAE:
+def build() -> VAE:
     """The untrained network."""
-    return VAE(latent_dim=20)
+    return conv_vae(latent_dim=20)
 
 
-def train_vae(*, steps: int | None = None, seconds: float | None = None, seed: int = 0) -> tuple[VAE, dict]:
-    """Convolutional VAE with 20 latents on MNIST.
-
-    Trains for `steps` (default 12,000) or `seconds`. Returns the model, in evaluation mode, and the facts for its card.
-    """
-    if steps is None and seconds is None:
-        steps = STEPS
-    generator = runtime.seed(seed)
-    device = runtime.device()
-    images, _ = data.mnist("train")
-    model = build_vae().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=PEAK_LR)
+def train(
+    *, state: Path, steps: int | None, seconds: float | None, seed: int, images: Tensor, identity: dict, resume: bool
+) -> tuple[VAE, int]:
+    """Convolutional VAE with 20 latents; images (N, 1, 28, 28) in [-1, 1]. Returns it and the steps done."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    accelerate = accelerator()
+    vae = build()
+    optimizer = torch.optim.Adam(vae.parameters(), fused=True)
+    model, optimizer = accelerate.prepare(vae, optimizer)
     used = progress(steps=steps, seconds=seconds)
 
-    def update(batch):
-        (x,) = batch
-        optimizer.param_groups[0]["lr"] = PEAK_LR * warmup_cosine(used())
-        with runtime.autocast():
-            logits, mu, logvar = model(x, generator)
-        losses = vae_loss(logits.float(), x, mu.float(), logvar.float())
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        optimizer.step()
-        return losses
+    def stream():
+        for step, (x,) in enumerate(data.batches(images, batch_size=BATCH, generator=generator)):
+            yield step, x, torch.randn(BATCH, vae.latent_dim, generator=generator)
 
-    start = time.perf_counter()
-    stream = data.batches(images, batch_size=BATCH, generator=generator, device=device)
-    for step, _ in fit(update, stream, steps=steps, seconds=seconds):  # noqa: B007
+    def update(batch):
+        step, x, eps = batch
+        x, eps = my_rows(x, accelerate), my_rows(eps, accelerate)
+        optimizer.param_groups[0]["lr"] = PEAK_LR * warmup_cosine(used(step))
+        logits, mu, logvar = (output.float() for output in model(x, eps))  # the loss in float32, always
+        parts = vae_loss(logits, x, mu, logvar)
+        optimizer.zero_grad()
+        accelerate.backward(parts["loss"])
+        optimizer.step()
+        return mean_over_processes(parts, accelerate)
+
+    parts = {"model": vae, "optimizer": optimizer}
+    limits = {"steps": steps, "seconds": seconds, "resume": resume}
+    for step, _ in resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate):  # noqa: B007
         pass
-    took = time.perf_counter() - start
-    test, _ = data.mnist("test")
-    metrics = {
-        f"test_{name}": value for name, value in negative_elbo(model.eval(), test, generator, device=device).items()
-    }
-    return model, {
-        "metrics": metrics,
-        "steps": step,
-        "seconds": round(took, 1),
-        "seed": seed,
-        "data_sha256": checksum("mnist"),
-        **runtime.facts(),
-    }
+    return vae.eval(), step
+
+
+def metrics(vae: VAE, held_out: Tensor) -> dict[str, float]:
+    """-ELBO in nats and the meter of prior samples, on held-out images."""
+    generator = torch.Generator().manual_seed(0)
+    elbo = {f"test_{name}": value for name, value in negative_elbo(vae, held_out, generator).items()}
+    device = next(vae.parameters()).device
+    samples = from_prior(vae.images, len(held_out), vae.latent_dim, generator, device).cpu()
+    return elbo | measure(samples, held_out, digits.features())

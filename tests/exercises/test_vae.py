@@ -1,9 +1,13 @@
 """The VAE chapter's checks accept every right form and catch seeded wrong ones."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.distributions import Independent, Normal, kl_divergence
 
+from aigc_lib import losses
 from aigc_lib.exercises import vae as check
 
 
@@ -19,7 +23,35 @@ def kl_by_loop(mu, logvar):
     return torch.stack(rows)
 
 
+def column_entropy(column):
+    p = torch.bincount(column - column.min()).double() / len(column)
+    return torch.special.entr(p).sum() / torch.log(torch.tensor(2.0))
+
+
+def nll(logits, x):
+    return losses.bernoulli_nll(logits, x)
+
+
 RIGHT = {
+    "negative_elbo": [
+        lambda o, x, kl: F.binary_cross_entropy_with_logits(o, (x + 1) / 2, reduction="sum") / len(x) + kl.mean(),
+        lambda o, x, kl: (F.softplus(o) - o * (x + 1) / 2).sum((1, 2, 3)).add(kl).mean(),
+    ],
+    "free_bits": [
+        lambda kl, free: torch.maximum(kl.mean(0), torch.tensor(free)).sum(),
+        lambda kl, free: sum(max(column.mean(), torch.tensor(free)) for column in kl.T),
+    ],
+    "iwae": [
+        lambda w: -(torch.logsumexp(w, 0) - math.log(len(w))),
+        lambda w: -(w.max(0).values + (w - w.max(0).values).exp().mean(0).log()),
+    ],
+    "entropy_bits": [
+        lambda s: sum(column_entropy(column) for column in s.T),
+        lambda s: (
+            torch.stack([torch.distributions.Categorical(torch.bincount(c + 9)).entropy() for c in s.T]).sum()
+            / math.log(2)
+        ),
+    ],
     "gaussian_kl": [kl_by_distributions, kl_by_loop, lambda m, v: 0.5 * (v.exp() - v - 1 + m * m).sum(-1).double()],
     "reparameterize": [
         lambda m, v, e: m + torch.sqrt(v.exp()) * e,
@@ -34,6 +66,36 @@ RIGHT = {
 
 kl = RIGHT["gaussian_kl"][2]
 WRONG = {
+    "negative_elbo": [
+        (lambda o, x, k: (nll(o, x) + k).sum(), "over the images"),
+        (lambda o, x, k: nll(o, x).mean() / 784 + k.mean(), "hidden weight"),
+        (lambda o, x, k: (nll(o, x) - k).mean(), "wrong sign"),
+        (lambda o, x, k: nll(o, x).mean(), "alone"),
+        (lambda o, x, k: nll(o, x) + k, "shape"),
+        (lambda o, x, k: F.binary_cross_entropy_with_logits(o, x, reduction="sum") / len(x) + k.mean(), "off"),
+    ],
+    "free_bits": [
+        (lambda kl, free: kl.clamp(min=free).mean(0).sum(), "each image"),
+        (lambda kl, free: kl.mean(0).clamp(max=free).sum(), "from above"),
+        (lambda kl, free: kl.mean(0).sum().clamp(min=free), "clamp the sum|off"),
+        (lambda kl, free: (kl.mean(0) - free).clamp(min=0).sum(), "subtract"),
+        (lambda kl, free: kl.mean(0).clamp(min=free), "shape"),
+    ],
+    "iwae": [
+        (lambda w: math.log(len(w)) - w.exp().sum(0).log(), "underflow"),
+        (lambda w: torch.logsumexp(w, 0) - math.log(len(w)), "sign"),
+        (lambda w: -torch.logsumexp(w, 0), "sum the weights"),
+        (lambda w: -w.mean(0), "outside"),
+        (lambda w: math.log(w.shape[1]) - torch.logsumexp(w, 1), "shape|off|sign|sum"),
+    ],
+    "entropy_bits": [
+        (lambda s: sum(column_entropy(c) for c in s.T) * math.log(2), "nats"),
+        (lambda s: sum(column_entropy(c) for c in s.T) / s.shape[1], "average over the latents"),
+        (lambda s: -sum(column_entropy(c) for c in s.T), "positive"),
+        (lambda s: len(s) * sum(column_entropy(c) for c in s.T), "all images"),
+        (lambda s: s.shape[1] * column_entropy(s.flatten()), "one table|off"),
+        (lambda s: torch.stack([column_entropy(c) for c in s.T]), "shape"),
+    ],
     "gaussian_kl": [
         (lambda m, v: -kl(m, v), "sign"),
         (lambda m, v: 2 * kl(m, v), "factor of two"),

@@ -1,0 +1,57 @@
+"""What the warm-up's checks share."""
+
+from collections.abc import Callable
+from functools import wraps
+
+import torch
+from torch import Tensor
+
+from aigc_lib.exercises.verdict import Wrong, call, exercise, same
+
+
+def question(repair: str) -> Callable:
+    """Make a check whose hints end with the title of the chapter's section `repair`."""
+
+    def decorate(body):
+        @exercise
+        @wraps(body)
+        def check(answer):
+            try:
+                return body(answer)
+            except Wrong as hint:
+                end = "" if str(hint).endswith((".", "?", "!")) else "."
+                raise Wrong(f"{hint}{end} Repair: “{repair}”, further down in this chapter.") from hint
+
+        return check
+
+    return decorate
+
+
+def compare(got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwise: str) -> None:
+    """Raise Wrong unless `got` is `true`: with the hint of the first slip (value, hint) that it equals."""
+    if same(got, true):
+        return
+    for value, hint in slips:
+        if same(got, value):
+            raise Wrong(hint)
+    raise Wrong(f"The values are off. {otherwise}")
+
+
+def expect_finite(got: Tensor, hint: str) -> None:
+    """Raise Wrong when `got` holds an infinity or a NaN."""
+    if not got.isfinite().all():
+        raise Wrong(f"Your result holds {'nan' if got.isnan().any() else 'inf'}. {hint}")
+
+
+def whole(answer: Callable, *args: int) -> int:
+    """Call a function that returns an int, with the same verdicts as `call`."""
+    results = []
+
+    def keep(*args):
+        results.append(answer(*args))
+        return None if results[0] is None else torch.zeros(())
+
+    call(keep, *args)
+    if isinstance(results[0], bool) or not isinstance(results[0], int):
+        raise Wrong(f"Your function returned {type(results[0]).__name__}: a size is a whole number, an int.")
+    return results[0]

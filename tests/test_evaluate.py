@@ -1,0 +1,127 @@
+"""The meter: closed forms, laws, and what it says to unfit input."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from aigc_lib import data, evaluate, recipes
+
+
+def normal(n, mean, scale, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.tensor(mean) + torch.tensor(scale) * torch.randn(n, len(mean), generator=generator)
+
+
+def test_frechet_is_zero_for_the_same_set_and_the_closed_form_for_diagonal_gaussians():
+    a = normal(200_000, [0.0, 1.0], [1.0, 2.0])
+    b = normal(200_000, [3.0, 1.0], [1.0, 0.5], seed=1)
+    assert evaluate.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+    # |mu_a - mu_b|^2 + sum (sigma_a - sigma_b)^2
+    assert evaluate.frechet_distance(a, b) == pytest.approx(9 + 2.25, rel=0.02)
+    assert evaluate.frechet_distance(a, b) == pytest.approx(evaluate.frechet_distance(b, a))
+
+
+def test_frechet_survives_features_that_do_not_vary():
+    a, b = torch.zeros(50, 3), torch.ones(50, 3)
+    assert evaluate.frechet_distance(a, b) == pytest.approx(3)
+
+
+def test_frechet_is_biased_upwards_for_small_sets():
+    values = [
+        evaluate.frechet_distance(normal(n, [0.0] * 8, [1.0] * 8), normal(n, [0.0] * 8, [1.0] * 8, 1))
+        for n in (50, 5000)
+    ]
+    assert values[0] > 10 * values[1] > 0
+
+
+def test_precision_and_recall_of_sets_known_by_construction():
+    left, right = normal(300, [-50.0, 0.0], [1.0, 1.0]), normal(300, [50.0, 0.0], [1.0, 1.0], 1)
+    both = torch.cat([left, right])
+    assert evaluate.precision_recall(left, right) == (0, 0)
+    assert evaluate.precision_recall(left, left) == (1, 1)
+    precision, recall = evaluate.precision_recall(both, normal(600, [-50.0, 0.0], [1.0, 1.0], 2))  # one mode dropped
+    assert precision > 0.9 and recall == pytest.approx(0.5, abs=0.05)
+    precision, recall = evaluate.precision_recall(left, both)  # half of the fakes are elsewhere
+    assert precision == pytest.approx(0.5, abs=0.05) and recall > 0.9
+
+
+def test_class_entropy():
+    assert evaluate.class_entropy(torch.eye(10)) == pytest.approx(math.log(10))
+    assert evaluate.class_entropy(torch.eye(10)[:1].expand(7, 10)) == 0
+
+
+class LinearGaussian(nn.Module):
+    """z ~ N(0, 1), one pixel, Bernoulli with constant logits: p(x) does not depend on z, so every bound is exact."""
+
+    latent_dim = 2
+
+    def __init__(self):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(0.7))
+
+    def encode(self, x):
+        return torch.full((len(x), 2), 0.5), torch.full((len(x), 2), -0.3)
+
+    def decode(self, z):
+        return self.logit.expand(len(z), 1, 1, 1)
+
+    def forward(self, x, eps):
+        mu, logvar = self.encode(x)
+        return self.decode(mu), mu, logvar
+
+
+def test_bounds_on_a_model_with_a_known_likelihood():
+    x = torch.ones(40, 1, 1, 1)
+    exact = math.log(1 + math.exp(-0.7))  # -log sigmoid(0.7)
+    model = LinearGaussian()
+    elbo = evaluate.negative_elbo(model, x)
+    assert elbo["nll"] == pytest.approx(exact) and elbo["loss"] == pytest.approx(exact + elbo["kl"])
+    one, many = (evaluate.iwae_bound(model, x, k, torch.Generator().manual_seed(0)) for k in (1, 3000))
+    assert one > many > exact - 0.01 and many == pytest.approx(exact, abs=0.02)
+
+
+def test_iwae_tightens_the_elbo_of_the_shipped_vae():
+    vae, images = recipes.load("vae"), data.mnist("test")[0][:100]
+    bounds = [evaluate.iwae_bound(vae, images, k, torch.Generator().manual_seed(1)) for k in (1, 8, 64)]
+    elbo = evaluate.negative_elbo(vae, images, torch.Generator().manual_seed(2))["loss"]
+    assert bounds[0] == pytest.approx(elbo, rel=0.02)
+    assert bounds[0] > bounds[1] > bounds[2]
+    with pytest.raises(ValueError, match="k=0"):
+        evaluate.iwae_bound(vae, images, 0)
+
+
+def test_negative_elbo_is_the_mean_over_all_images_whatever_the_batch_size():
+    x = torch.ones(10, 1, 1, 1)
+    whole, split = (evaluate.negative_elbo(LinearGaussian(), x, batch_size=n) for n in (10, 4))
+    assert split == pytest.approx(whole)
+
+
+def test_the_meter_ranks_real_above_model_above_noise():
+    features = recipes.digit_features()
+    digits, _ = data.mnist("test")
+    real, held_out = digits[::2], digits[1::2]  # interleaved: the first half of the test set is easier than the second
+    vae = recipes.load("vae")
+    made = vae.images(torch.randn(1000, 20, generator=torch.Generator().manual_seed(0)))
+    noise = torch.rand(1000, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rows = [evaluate.measure(fake, held_out[:1000], features) for fake in (real[:1000], made, noise)]
+    assert rows[0]["fdd"] < rows[1]["fdd"] < rows[2]["fdd"]
+    assert rows[0]["precision"] > 0.8 and rows[0]["recall"] > 0.8 and rows[2]["precision"] == 0
+    assert rows[0]["class_entropy"] > 2.25 > rows[2]["class_entropy"]
+
+
+def test_unfit_input_is_named():
+    with pytest.raises(ValueError, match=r"\(5, 2\) and \(5, 3\)"):
+        evaluate.frechet_distance(torch.zeros(5, 2), torch.zeros(5, 3))
+    with pytest.raises(ValueError, match="not finite"):
+        evaluate.frechet_distance(torch.full((5, 2), math.nan), torch.zeros(5, 2))
+    with pytest.raises(ValueError, match="k=9"):
+        evaluate.precision_recall(torch.zeros(9, 2), torch.zeros(9, 2), k=9)
+    with pytest.raises(ValueError, match="equal numbers"):
+        evaluate.measure(torch.zeros(3, 1, 28, 28), torch.zeros(4, 1, 28, 28), lambda x: (x, x))
+
+
+def test_records_are_complete():
+    with pytest.raises(ValueError, match="no record 'nothing'"):
+        evaluate.recorded("nothing")

@@ -1,0 +1,164 @@
+"""Interrupted runs, and runs on two processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from aigc_lib import recipes
+from aigc_lib.recipes import run
+
+CPU = {**os.environ, "AIGC_DEVICE": "cpu", "AIGC_PRECISION": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def fp32(monkeypatch):
+    from aigc_lib import runtime
+
+    monkeypatch.setenv("AIGC_PRECISION", "fp32")
+    runtime.precision.cache_clear()
+    yield
+    runtime.precision.cache_clear()
+
+
+@pytest.fixture
+def every_other_step(monkeypatch):
+    """Save the state at every second step instead of every 500th."""
+    monkeypatch.setitem(run.resumable.__kwdefaults__, "save_every", 2)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, every_other_step, name):
+    whole = load_file(recipes.train(name, tmp_path / "whole", steps=6))
+    fit = run.fit
+
+    def stop_after_three(*args, **kwargs):
+        for step, logs in fit(*args, **kwargs):
+            yield step, logs
+            if step == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "fit", stop_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.train(name, tmp_path / "cut", steps=6)
+    monkeypatch.setattr(run, "fit", fit)
+    assert [p.name for p in (tmp_path / "cut").iterdir()] == [f"{name}.state.safetensors"]
+    resumed = load_file(recipes.train(name, tmp_path / "cut", steps=6, resume=True))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert recipes.card(name, tmp_path / "cut")["steps"] == 6
+    assert sorted(p.suffix for p in (tmp_path / "cut").iterdir()) == [".json", ".safetensors"]  # the state is gone
+
+
+def test_what_cannot_be_resumed_is_named(tmp_path, every_other_step, monkeypatch):
+    with pytest.raises(recipes.CheckpointError, match="nothing to resume"):
+        recipes.train("vae", tmp_path, steps=6, resume=True)
+    with pytest.raises(ValueError, match="resume with seconds"):
+        recipes.train("vae", tmp_path, seconds=1.0, resume=True)
+    state = tmp_path / "vae.state.safetensors"
+    model = recipes.RECIPES["vae"].build()
+    run.save_state({"model": model}, state, {"recipe": "vae", "steps": 9}, 2)
+    with pytest.raises(recipes.CheckpointError, match="another run: steps is 9 there, expected 6"):
+        recipes.train("vae", tmp_path, steps=6, resume=True)
+    state.write_bytes(state.read_bytes()[:999])
+    with pytest.raises(recipes.CheckpointError, match="damaged"):
+        recipes.train("vae", tmp_path, steps=6, resume=True)
+
+
+def start(tmp_path, *extra):
+    code = (
+        "import sys; from aigc_lib.recipes import run, __main__ as cli; "
+        "run.resumable.__kwdefaults__['save_every'] = 2; cli.main()"
+    )
+    command = [sys.executable, "-c", code, "train", "vae", "--steps", "100000", "--out", str(tmp_path), *extra]
+    return subprocess.Popen(command, env=CPU, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopping_keeps_the_last_checkpoint_and_a_state_to_go_on_from(tmp_path, how):
+    recipes.train("vae", tmp_path, steps=1)
+    before = (tmp_path / "vae.safetensors").read_bytes()
+    process = start(tmp_path)
+    state = tmp_path / "vae.state.safetensors"
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert (tmp_path / "vae.safetensors").read_bytes() == before
+    recipes.load("vae", tmp_path)
+    assert load_file(state)  # whole
+    if how == signal.SIGINT:
+        assert process.returncode == 130 and "--resume" in errors
+
+
+SPY = """
+import json, os, sys
+from accelerate import Accelerator
+from aigc_lib.recipes import run
+rank, log = int(os.environ.get("RANK", 0)), {"x": [], "eps": [], "loss": []}
+rows = run.my_rows
+def spy(batch, accelerator):
+    mine = rows(batch, accelerator)
+    log["x" if mine.ndim == 4 else "eps"].append([float(row.double().sum()) for row in mine])
+    return mine
+from aigc_lib.recipes import vae
+vae.my_rows = spy
+keep = vae.resumable
+def watch(*args, **kwargs):
+    for step, logs in keep(*args, **kwargs):
+        log["loss"].append(logs["loss"])
+        yield step, logs
+vae.resumable = watch
+from aigc_lib import recipes
+recipes.train("vae", sys.argv[1], steps=4)
+json.dump(log, open(f"{sys.argv[1]}/log-{rank}.json", "w"))
+"""
+
+
+def test_two_processes_have_the_curve_of_one_on_different_rows_and_noise(tmp_path):
+    import json
+
+    script = tmp_path / "spy.py"
+    script.write_text(SPY)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port]
+    logs = {}
+    for name, command in {"one": [sys.executable], "two": launch}.items():
+        (tmp_path / name).mkdir()
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / name)],
+            env={**CPU, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        logs[name] = [json.loads(path.read_text()) for path in sorted((tmp_path / name).glob("log-*.json"))]
+    (one,), (first, second) = logs["one"], logs["two"]
+    assert first["loss"] == pytest.approx(one["loss"], rel=1e-4) and first["loss"] == second["loss"]
+    for kind in ("x", "eps"):
+        for whole, a, b in zip(one[kind], first[kind], second[kind], strict=True):
+            assert sorted(a + b) == pytest.approx(sorted(whole)) and len(a) == len(b) == len(whole) // 2
+            assert not set(a) & set(b)
+    weights = [load_file(tmp_path / name / "vae.safetensors") for name in ("one", "two")]
+    for key in weights[0]:
+        torch.testing.assert_close(weights[0][key].float(), weights[1][key].float(), rtol=1e-2, atol=1e-3)
