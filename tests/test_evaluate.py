@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from aigc_lib import data, evaluate, recipes
+from aigc_lib import data, evaluate, recipes, sample
+from aigc_lib.data.toy import Mixture
 
 
 def normal(n, mean, scale, seed=0):
@@ -90,6 +91,28 @@ def test_iwae_tightens_the_elbo_of_the_shipped_vae():
     assert bounds[0] > bounds[1] > bounds[2]
     with pytest.raises(ValueError, match="k=0"):
         evaluate.iwae_bound(vae, images, 0)
+
+
+def test_a_standard_normal_mixture_gives_the_closed_form_elbo():
+    vae, images = recipes.load("vae"), data.mnist("test")[0][:300]
+    standard = Mixture(torch.ones(1), torch.zeros(1, 20), torch.eye(20)[None])
+    closed, drawn = (
+        evaluate.negative_elbo(vae, images, torch.Generator().manual_seed(0), prior=p) for p in (None, standard)
+    )
+    assert drawn["nll"] == closed["nll"] and drawn["kl"] == pytest.approx(closed["kl"], rel=0.02)
+
+
+def test_a_fitted_prior_is_the_mixture_the_codes_came_from():
+    truth = Mixture(
+        torch.tensor([0.3, 0.7]), torch.tensor([[-3.0, 0.0], [3.0, 1.0]]), torch.eye(2).repeat(2, 1, 1) * 0.5
+    )
+    generator = torch.Generator().manual_seed(0)
+    codes, fresh = truth.sample(4000, generator), truth.sample(4000, generator)
+    fitted = sample.fit_prior(codes, components=2, generator=generator)
+    assert fitted.log_prob(fresh).mean().item() == pytest.approx(truth.log_prob(fresh).mean().item(), abs=0.01)
+    assert sorted(fitted.weights.tolist()) == pytest.approx([0.3, 0.7], abs=0.03)
+    with pytest.raises(ValueError, match="components=9"):
+        sample.fit_prior(codes[:5], components=9)
 
 
 def test_negative_elbo_is_the_mean_over_all_images_whatever_the_batch_size():

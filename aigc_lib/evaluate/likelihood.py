@@ -5,17 +5,22 @@ import math
 import torch
 from torch import Tensor, nn
 
+from aigc_lib.data.toy import Mixture
 from aigc_lib.losses import bernoulli_nll, gaussian_kl
 
 
 @torch.no_grad()
 def negative_elbo(
-    model: nn.Module, images: Tensor, generator: torch.Generator | None = None, batch_size: int = 1000
+    model: nn.Module,
+    images: Tensor,
+    generator: torch.Generator | None = None,
+    batch_size: int = 1000,
+    prior: Mixture | None = None,
 ) -> dict[str, float]:
     """The mean of -ELBO over `images` and its parts, in nats per image, one draw of z each.
 
-    model(x, eps) returns logits, mu, logvar; images are (N, C, H, W) in [-1, 1]. Returns
-    {"loss", "nll", "kl"} as floats.
+    model(x, eps) returns logits, mu, logvar; images are (N, C, H, W) in [-1, 1]. The prior is N(0, I) unless
+    a mixture is given, for which the KL is estimated from the draws. Returns {"loss", "nll", "kl"} as floats.
     """
     nll = kl = 0.0
     for x in images.split(batch_size):
@@ -23,7 +28,12 @@ def negative_elbo(
         eps = torch.randn(len(x), model.latent_dim, generator=generator).to(x.device)
         logits, mu, logvar = model(x, eps)
         nll += float(bernoulli_nll(logits, x).sum()) / len(images)
-        kl += float(gaussian_kl(mu, logvar).sum()) / len(images)
+        if prior is None:
+            kl += float(gaussian_kl(mu, logvar).sum()) / len(images)
+        else:
+            log_q = -0.5 * (eps**2 + logvar + math.log(2 * math.pi)).sum(1)
+            z = mu + (0.5 * logvar).exp() * eps
+            kl += float((log_q.cpu() - prior.log_prob(z.cpu())).sum()) / len(images)
     return {"loss": nll + kl, "nll": nll, "kl": kl}
 
 

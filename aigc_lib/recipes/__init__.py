@@ -62,7 +62,7 @@ def train(
             **identity,
             "steps": done,
             "seconds": round(took, 1),
-            "metrics": recipe.metrics(model, *held_out.values()),
+            "metrics": recipe.metrics(model, training, held_out),
             **runtime.facts(),
         }
         save_checkpoint(model, card, path)

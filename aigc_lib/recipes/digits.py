@@ -72,7 +72,7 @@ def train(
     return classifier.eval(), step
 
 
-def metrics(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> dict[str, float]:
+def metrics(classifier: DigitClassifier, training: dict[str, Tensor], held_out: dict[str, Tensor]) -> dict[str, float]:
     """Accuracy on held-out digits."""
-    _, probabilities = classifier.describe(images)
-    return {"test_accuracy": float((probabilities.argmax(1) == labels).float().mean())}
+    _, probabilities = classifier.describe(held_out["images"])
+    return {"test_accuracy": float((probabilities.argmax(1) == held_out["labels"]).float().mean())}

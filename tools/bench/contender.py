@@ -35,7 +35,8 @@ def vae_published(seconds: float, seed: int) -> dict:
     stream = data.batches(data.mnist("train")[0], batch_size=128, generator=generator)
     for step, _ in fit(update, stream, seconds=seconds):  # noqa: B007
         pass
-    return {"steps": step, **recipes.RECIPES["vae"].metrics(vae.eval(), data.mnist("test")[0])}
+    splits = ({"images": data.mnist(split)[0]} for split in ("train", "test"))
+    return {"steps": step, **recipes.RECIPES["vae"].metrics(vae.eval(), *splits)}
 
 
 def vae_real(seconds: float, seed: int) -> dict:
