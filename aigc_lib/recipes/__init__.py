@@ -2,11 +2,14 @@
 
     python -m aigc_lib.recipes list
     python -m aigc_lib.recipes train vae --seconds 60
-    accelerate launch --cpu --num_processes 2 -m aigc_lib.recipes train vae
+    accelerate launch --multi_gpu --num_processes 2 -m aigc_lib.recipes train vae
     python -m aigc_lib.recipes show vae
 
-In a chapter: `model = recipes.load("vae")`. A recipe is a module with `build()`, the untrained network,
-`train(...)`, which returns it trained, and `metrics(...)` on held-out data.
+Accelerate's flag names its launcher, which starts CPU processes as well where there is no GPU (or with
+AIGC_DEVICE=cpu). In a chapter: `model = recipes.load("vae")`.
+
+A recipe is a module with `build()`, the untrained network, `train(...)`, which returns it trained, and
+`metrics(...)` on held-out data.
 """
 
 import time
