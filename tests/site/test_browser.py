@@ -67,7 +67,7 @@ def test_the_player_reacts_to_mouse_and_keyboard(open_page, page):
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_outputs_take_the_colours_of_the_page(open_page, page, scheme):
     opened, _ = open_page(page, scheme=scheme)
-    svg = opened.locator(".cell_output svg").first
+    svg = opened.locator(".cell_output svg[role=img]:has(text)").first
     ink = svg.evaluate("e => getComputedStyle(e.querySelector('text')).fill")
     assert ink == opened.evaluate("getComputedStyle(document.querySelector('article p')).color")
 
