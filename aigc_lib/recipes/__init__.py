@@ -8,8 +8,8 @@
 Accelerate's flag names its launcher, which starts CPU processes as well where there is no GPU (or with
 AIGC_DEVICE=cpu). In a chapter: `model = recipes.load("vae")`.
 
-A recipe is a module with `build()`, the untrained network, `train(...)`, which returns it trained, and
-`metrics(...)` on held-out data.
+A recipe is a module or an object with `build()`, the untrained network, `train(...)`, which returns it trained,
+`metrics(...)` on held-out data, and `labelled`: one that needs labels takes no pictures of the reader's own.
 """
 
 import time
@@ -20,12 +20,19 @@ import torch
 from torch import nn
 
 from aigc_lib import data, runtime
-from aigc_lib.recipes import digits, vae
+from aigc_lib.recipes import digits, gan, vae
 from aigc_lib.recipes.checkpoint import SHIPPED, CheckpointError, load_checkpoint, save_checkpoint
 from aigc_lib.recipes.digits import features as digit_features
 
-RECIPES: dict[str, ModuleType] = {"vae": vae, "digits": digits}
-LABELLED = {"digits"}  # these need the labels too, so they take no pictures of the reader's own
+RECIPES: dict[str, ModuleType | gan.Game] = {
+    "vae": vae,
+    "digits": digits,
+    "gan": gan.GAN,
+    "cgan": gan.CGAN,
+    "projection": gan.PROJECTION,
+    "sagan": gan.SAGAN,
+    "stylegan": gan.STYLEGAN,
+}
 
 __all__ = ["CheckpointError", "RECIPES", "SHIPPED", "card", "digit_features", "load", "train"]
 
@@ -88,7 +95,7 @@ def card(name: str, folder: str | Path = SHIPPED) -> dict:
     return load_checkpoint(_recipe(name).build(), Path(folder) / f"{name}.safetensors")
 
 
-def _recipe(name: str) -> ModuleType:
+def _recipe(name: str) -> ModuleType | gan.Game:
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
@@ -100,9 +107,9 @@ def _pictures(name: str, file: str | Path | None, batch: int) -> tuple[dict, dic
         parts = []
         for split in ("train", "test"):
             images, labels = data.mnist(split)
-            parts.append({"images": images, "labels": labels} if name in LABELLED else {"images": images})
+            parts.append({"images": images, "labels": labels} if _recipe(name).labelled else {"images": images})
         return *parts, data.checksum("mnist")
-    if name in LABELLED:
+    if _recipe(name).labelled:
         raise ValueError(f"recipe {name!r} needs labels: it cannot train on pictures alone")
     images, checksum = data.own_images(file, shape=(1, 28, 28), at_least=2 * batch)
     images = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]

@@ -12,9 +12,10 @@ from aigc_lib.evaluate.samples import Features
 from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.models import DigitClassifier
 from aigc_lib.recipes.checkpoint import SHIPPED, load_checkpoint
-from aigc_lib.recipes.run import accelerator, mean_over_processes, my_rows, resumable
+from aigc_lib.recipes.run import accelerator, last_step, mean_over_processes, my_rows, resumable
 
 STEPS, BATCH, PEAK_LR = 6_000, 128, 2e-3
+labelled = True
 
 
 def build() -> DigitClassifier:
@@ -67,9 +68,8 @@ def train(
 
     parts = {"model": classifier, "optimizer": optimizer}
     limits = {"steps": steps, "seconds": seconds, "resume": resume}
-    for step, _ in resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate):  # noqa: B007
-        pass
-    return classifier.eval(), step
+    done = last_step(resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate))
+    return classifier.eval(), done
 
 
 def metrics(classifier: DigitClassifier, training: dict[str, Tensor], held_out: dict[str, Tensor]) -> dict[str, float]:

@@ -77,6 +77,13 @@ def resumable(
         raise
 
 
+def last_step(loop: Iterator[tuple[int, dict[str, float]]]) -> int:
+    """Run a loop to its end; returns the number of its last step."""
+    for step, _ in loop:  # noqa: B007
+        pass
+    return step
+
+
 def save_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, identity: dict, step: int) -> None:
     """Write the tensors of every part, in full precision, with `step` and `identity`, atomically."""
     tensors = {}

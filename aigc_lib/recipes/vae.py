@@ -12,10 +12,11 @@ from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.losses import vae_loss
 from aigc_lib.models import VAE, conv_vae
 from aigc_lib.recipes import digits
-from aigc_lib.recipes.run import accelerator, mean_over_processes, my_rows, resumable
+from aigc_lib.recipes.run import accelerator, last_step, mean_over_processes, my_rows, resumable
 from aigc_lib.sample import fit_prior, from_prior
 
 STEPS, BATCH, PEAK_LR = 12_000, 128, 4e-3
+labelled = False
 
 
 def build() -> VAE:
@@ -52,9 +53,8 @@ def train(
 
     parts = {"model": vae, "optimizer": optimizer}
     limits = {"steps": steps, "seconds": seconds, "resume": resume}
-    for step, _ in resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate):  # noqa: B007
-        pass
-    return vae.eval(), step
+    done = last_step(resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate))
+    return vae.eval(), done
 
 
 def metrics(vae: VAE, training: dict[str, Tensor], held_out: dict[str, Tensor]) -> dict[str, float]:

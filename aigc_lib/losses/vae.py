@@ -1,4 +1,4 @@
-"""Losses: tensors in, tensors out. Sums over dimensions, means over the batch, parts by name."""
+"""The losses of latent-variable models."""
 
 import torch
 import torch.nn.functional as F

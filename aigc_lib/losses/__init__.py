@@ -1,0 +1,27 @@
+"""Losses: tensors in, tensors out. Sums over dimensions, means over the batch, parts by name."""
+
+from aigc_lib.losses.gan import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    hinge_loss,
+    r1_penalty,
+    relativistic_loss,
+    saturating_generator_loss,
+    wasserstein_loss,
+)
+from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
+
+__all__ = [
+    "bernoulli_nll",
+    "discriminator_loss",
+    "gaussian_kl",
+    "generator_loss",
+    "gradient_penalty",
+    "hinge_loss",
+    "r1_penalty",
+    "relativistic_loss",
+    "saturating_generator_loss",
+    "vae_loss",
+    "wasserstein_loss",
+]
