@@ -36,7 +36,7 @@ class SpectralNorm(nn.Module):
 
 
 def spectral_norm(layer: nn.Module) -> nn.Module:
-    """Give the layer's weight spectral norm 1, or very nearly so while it changes; returns the same layer."""
+    """Give the layer's weight, seen as a matrix, spectral norm 1, or nearly so while it changes; returns the layer."""
     parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return layer
 
@@ -45,7 +45,6 @@ class SelfAttention2d(nn.Module):
     """Each place gathers from all others what answers its question (Zhang et al. 2019, arXiv:1805.08318, eqs. 1-3).
 
     x (B, C, H, W) -> x + gamma * gathered (B, C, H, W). gamma starts at 0, so that an untrained layer changes nothing.
-    The paper pools keys and values to save memory; at 7x7 there is nothing to save.
     """
 
     def __init__(self, channels: int):
