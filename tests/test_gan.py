@@ -82,7 +82,7 @@ def test_wrong_shapes_are_named():
         Generator()(torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"x has shape \(2, 3, 28, 28\): expected \(B, 1, 28, 28\)"):
         Discriminator()(torch.zeros(2, 3, 28, 28))
-    with pytest.raises(ValueError, match=r"z has shape \(2, 64\): expected \(B, 554\)"):
+    with pytest.raises(ValueError, match=r"z has shape \(2, 64\): expected \(B, 618\)"):
         StyleGenerator()(torch.zeros(2, 64))
     with pytest.raises(ValueError, match=r"style \(2, 4\)"):
         modulated_conv2d(torch.zeros(2, 3, 7, 7), torch.zeros(5, 3, 3, 3), torch.zeros(2, 4))
@@ -209,14 +209,15 @@ def test_noise_maps_and_styles_have_their_own_say():
     torch.manual_seed(0)
     generator = StyleGenerator()
     z = noise(generator, 2)
-    style, maps = generator.split(z)
+    coarse, fine, maps = generator.split(z)
     assert [m.shape[-1] for m in maps] == [7, 7, 14, 14]
-    w = generator.map(style)
-    torch.testing.assert_close(generator.synthesize([w] * 4, maps), generator(z))
-    other = generator.synthesize([w[:1].expand(2, -1)] * 4, maps)
-    assert not torch.allclose(other[1], generator(z)[1], atol=1e-3)
-    quiet = generator.synthesize([w[:1].expand(2, -1)] * 4, [m[:1].expand(2, -1, -1, -1) for m in maps])
-    torch.testing.assert_close(quiet[0], quiet[1])
+    a, b = generator.map(coarse), generator.map(fine)
+    torch.testing.assert_close(generator.synthesize([a, a, b, b], maps), generator(z))
+    for one in ([a[:1], a[:1], b[1:], b[1:]], [a[1:], a[1:], b[:1], b[:1]]):  # each half of the style matters
+        other = generator.synthesize(one, [m[1:] for m in maps])
+        assert not torch.allclose(other[0], generator(z)[1], atol=1e-3)
+    quiet = generator.synthesize([a[1:], a[1:], b[1:], b[1:]], [m[:1] for m in maps])  # and so does the noise
+    assert not torch.allclose(quiet[0], generator(z)[1], atol=1e-3)
 
 
 def test_shipped_gan_reproduces_its_card():

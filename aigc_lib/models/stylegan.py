@@ -46,15 +46,16 @@ class StyledLayer(nn.Module):
 class StyleGenerator(nn.Module):
     """z -> w by a mapping network; w steers each layer; noise maps give what no style decides.
 
-    One input (B, latent_dim) holds it all: style_dim numbers for the mapping network, then the noise maps of the
-    layers, 7x7 twice and 14x14 twice. So it is a function of its input, as all generators of the course are.
+    One input (B, latent_dim) holds it all: style_dim numbers for the mapping network, which steer the two coarse layers,
+    style_dim more for the two fine ones, then the noise maps of the layers. So it is a function of its input, as all
+    generators of the course are. The paper mixes two styles in 90 % of its training images, we in all.
     """
 
     sizes = (7, 7, 14, 14)
 
     def __init__(self, style_dim: int = 64, width: int = 64):
         super().__init__()
-        self.style_dim, self.latent_dim = style_dim, style_dim + sum(s * s for s in self.sizes)
+        self.style_dim, self.latent_dim = style_dim, 2 * style_dim + sum(s * s for s in self.sizes)
         self.mapping = nn.Sequential(
             nn.Linear(style_dim, 128),
             nn.LeakyReLU(0.2),
@@ -69,12 +70,12 @@ class StyleGenerator(nn.Module):
         self.layers = nn.ModuleList(StyledLayer(i, o, style_dim) for i, o in widths)
         self.to_pixels = nn.Conv2d(width // 2, 4, 3, padding=1)
 
-    def split(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The part for the mapping network (B, style_dim) and the noise maps, (B, 1, s, s) each."""
+    def split(self, z: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The coarse and the fine style before mapping (B, style_dim), and the noise maps, (B, 1, s, s) each."""
         if z.shape[1:] != (self.latent_dim,):
             raise ValueError(f"z has shape {tuple(z.shape)}: expected (B, {self.latent_dim})")
-        style, *maps = z.split([self.style_dim, *(s * s for s in self.sizes)], dim=1)
-        return style, [m.reshape(-1, 1, s, s) for m, s in zip(maps, self.sizes, strict=True)]
+        coarse, fine, *maps = z.split([self.style_dim, self.style_dim, *(s * s for s in self.sizes)], dim=1)
+        return coarse, fine, [m.reshape(-1, 1, s, s) for m, s in zip(maps, self.sizes, strict=True)]
 
     def map(self, style: Tensor) -> Tensor:
         """The mapping network: (B, style_dim) of any length, brought to length 1 per entry, -> w (B, style_dim)."""
@@ -91,6 +92,6 @@ class StyleGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [-1, 1] from styles and noise side by side, (B, latent_dim)."""
-        style, noise = self.split(z)
-        w = self.map(style)
-        return self.synthesize([w] * len(self.layers), noise)
+        coarse, fine, noise = self.split(z)
+        a, b = self.map(coarse), self.map(fine)
+        return self.synthesize([a, a, b, b], noise)
