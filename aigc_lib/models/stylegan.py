@@ -46,9 +46,9 @@ class StyledLayer(nn.Module):
 class StyleGenerator(nn.Module):
     """z -> w by a mapping network; w steers each layer; noise maps give what no style decides.
 
-    One input (B, latent_dim) holds it all: style_dim numbers for the mapping network, which steer the two coarse layers,
-    style_dim more for the two fine ones, then the noise maps of the layers. So it is a function of its input, as all
-    generators of the course are. The paper mixes two styles in 90 % of its training images, we in all.
+    One input (B, latent_dim) holds it all: style_dim numbers for the mapping network, which steer the two coarse
+    layers, style_dim more for the two fine ones, then the noise maps of the layers. So it is a function of its
+    input, as all generators of the course are. The paper mixes two styles in 90 % of its training images, we in all.
     """
 
     sizes = (7, 7, 14, 14)
