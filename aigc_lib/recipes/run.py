@@ -119,6 +119,10 @@ def load_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, 
                 index, field = key.split("/")
                 state.setdefault(int(index), {})[field] = value
             part.load_state_dict({**part.state_dict(), "state": state})
+            for parameter, fields in part.state.items():  # fused optimizers want the parameter's own memory layout
+                for field, value in fields.items():
+                    if value.shape == parameter.shape:
+                        fields[field] = torch.empty_like(parameter).copy_(value)
         else:
             part.load_state_dict(own)
     return int(metadata["step"])
