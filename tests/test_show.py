@@ -96,7 +96,7 @@ def test_explore_has_a_live_face_and_a_static_one():
 
 def test_show_source_is_the_source():
     text = show.show_source(losses.gaussian_kl).data
-    assert text.startswith("`aigc_lib.losses`") and "def gaussian_kl(mu: Tensor" in text
+    assert text.startswith("`aigc_lib.losses.vae`") and "def gaussian_kl(mu: Tensor" in text
     with pytest.raises(ValueError, match="Python source"):
         show.show_source(len)
 
