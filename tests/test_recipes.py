@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import safetensors.torch
@@ -60,11 +61,16 @@ def test_one_step_with_the_instructions_of_a_laptop(tmp_path, name):
     assert recipes.card(name, tmp_path)["steps"] == 1
 
 
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
-    tmp_path.chmod(0o555)
-    done = cli("train", "vae", "--out", str(tmp_path))
-    assert done.returncode == 2 and "Permission denied" in done.stderr
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_folder_that_cannot_be_written_is_refused_before_training():
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o555)
+    become_nobody = "os.getuid() or os.setuid(65534)"  # root may write anywhere
+    call = f"recipes._writable(pathlib.Path({folder!r}))"
+    code = f"import os, pathlib; from aigc_lib import recipes; {become_nobody}; {call}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    os.rmdir(folder)  # nothing was left in it
+    assert done.returncode != 0 and f"Permission denied: '{folder}" in done.stderr
 
 
 def test_no_space_left_is_one_line_and_keeps_what_was_there(tmp_path, monkeypatch, capsys):
