@@ -45,6 +45,8 @@ def reparameterize(answer):
             raise Wrong("You scale the noise by the variance: the standard deviation is its square root.")
         if same(got, mu + logvar * eps):
             raise Wrong("You scale the noise by logvar itself, which can be negative.")
+        if not torch.isfinite(got).all():
+            raise Wrong("Some values are not finite: logvar may be negative, so take no root or logarithm of it.")
         if not same(got, call(answer, mu, logvar, eps)):
             raise Wrong("Two calls with the same eps differ: use the noise you are given, draw none of your own.")
         if not same(got, mu + (0.5 * logvar).exp() * eps):
@@ -82,13 +84,19 @@ def interpolate(answer):
 @exercise
 def negative_elbo(answer):
     """answer(logits, x, kl): (B, 1, 28, 28) twice, (B,) -> (), -ELBO in nats per image."""
-    for b in (3, 1, 5):
-        logits, x, kl = torch.randn(b, 1, 28, 28), torch.rand(b, 1, 28, 28) * 2 - 1, torch.rand(b) * 30
-        got = call(answer, logits, x, kl)
+    for b, scale in ((3, 1), (1, 1), (5, 200)):
+        logits, x, kl = scale * torch.randn(b, 1, 28, 28), torch.rand(b, 1, 28, 28) * 2 - 1, torch.rand(b) * 30
         nll = losses.bernoulli_nll(logits, x)
+        got = call(answer, logits.clone(), x.clone(), kl.clone())
         expect_shape(got, (), "one number: the mean over the images of the batch")
         if same(got, (nll + kl).mean()):
             continue
+        if not torch.isfinite(got):
+            raise Wrong("Large logits overflow: a sigmoid reaches 0 or 1, its logarithm infinity. Use F.softplus.")
+        if same(got, -(nll + kl).mean()):
+            raise Wrong("That is the ELBO: the loss is its negative.")
+        if b > 1 and (same(got, nll.sum() + kl.mean()) or same(got, nll.mean() + kl.sum())):
+            raise Wrong("You sum one of the two terms over the images: average both over the batch.")
         if b > 1 and same(got, (nll + kl).sum()):
             raise Wrong("You sum over the images: average over the batch, or the loss grows with the batch size.")
         if same(got, nll.mean() / 784 + kl.mean()):
@@ -126,7 +134,7 @@ def free_bits(answer):
 def iwae(answer):
     """answer(log_weights): (k, B) -> (B,), -log of the mean weight."""
     for shape, shift in [((5, 3), 0.0), ((1, 4), 0.0), ((8, 8), -900.0), ((4, 2), 300.0)]:
-        log_w = torch.randn(shape) + shift
+        log_w = torch.randn(shape) + shift * torch.linspace(1, 0.5, shape[1])  # images differ widely
         got = call(answer, log_w)
         expect_shape(got, shape[1:], "one bound per image: the draws are dim 0")
         if not torch.isfinite(got).all():
@@ -141,7 +149,9 @@ def iwae(answer):
             raise Wrong("You sum the weights: the bound holds for their mean.")
         if same(got, -log_w.mean(0)):
             raise Wrong("You average outside the logarithm: that is the ELBO, the looser bound.")
-        raise Wrong("The value is off. With k = 1 it must be -log_weights itself.")
+        raise Wrong(
+            "The value is off. Equal weights w must give -log w, for any k; one dominant weight costs log k more."
+        )
     return "With more draws the bound falls towards -log p(x)."
 
 
@@ -156,6 +166,8 @@ def entropy_bits(answer):
         true = -sum((p * p.log2()).sum() for p in shares)
         if same(got, true):
             continue
+        if not torch.isfinite(got):
+            raise Wrong("Not a finite number: 0 * log2(0) is nan in floating point, but its limit is 0.")
         if same(got, true * torch.tensor(2.0).log()):
             raise Wrong("That is the entropy in nats: bits use the logarithm to base 2.")
         if d > 1 and same(got, true / d):

@@ -29,6 +29,11 @@ def column_entropy(column):
     return torch.special.entr(p).sum() / torch.log(torch.tensor(2.0))
 
 
+def by_naive_logarithms(logits, x):
+    p, t = logits.sigmoid(), (x + 1) / 2
+    return -(t * p.log() + (1 - t) * (1 - p).log()).sum() / len(x)
+
+
 def nll(logits, x):
     return losses.bernoulli_nll(logits, x)
 
@@ -71,6 +76,9 @@ WRONG = {
         (lambda o, x, k: (nll(o, x) + k).sum(), "over the images"),
         (lambda o, x, k: nll(o, x).mean() / 784 + k.mean(), "hidden weight"),
         (lambda o, x, k: (nll(o, x) - k).mean(), "wrong sign"),
+        (lambda o, x, k: -(nll(o, x) + k).mean(), "That is the ELBO"),
+        (lambda o, x, k: nll(o, x).sum() + k.mean(), "one of the two terms"),
+        (lambda o, x, k: by_naive_logarithms(o, x) + k.mean(), "Large logits overflow"),
         (lambda o, x, k: nll(o, x).mean(), "alone"),
         (lambda o, x, k: nll(o, x) + k, "shape"),
         (lambda o, x, k: F.binary_cross_entropy_with_logits(o, x, reduction="sum") / len(x) + k.mean(), "off"),
@@ -85,6 +93,7 @@ WRONG = {
     "iwae": [
         (lambda w: math.log(len(w)) - w.exp().sum(0).log(), "underflow"),
         (lambda w: torch.logsumexp(w, 0) - math.log(len(w)), "sign"),
+        (lambda w: math.log(len(w)) - w.max() - (w - w.max()).exp().sum(0).log(), "underflow"),
         (lambda w: -torch.logsumexp(w, 0), "sum the weights"),
         (lambda w: -w.mean(0), "outside"),
         (lambda w: math.log(w.shape[1]) - torch.logsumexp(w, 1), "shape|off|sign|sum"),
@@ -110,6 +119,7 @@ WRONG = {
     "reparameterize": [
         (lambda m, v, e: m + v.exp() * e, "square root"),
         (lambda m, v, e: m + v * e, "negative"),
+        (lambda m, v, e: m + v.sqrt() * e, "not finite"),
         (lambda m, v, e: m + (0.5 * v).exp() * torch.randn_like(e), "draw none of your own"),
         (lambda m, v, e: Normal(m, (0.5 * v).exp()).sample(), "draw none of your own"),
         (lambda m, v, e: (m + (0.5 * v).exp() * e).detach(), "no gradient flows"),
