@@ -15,6 +15,7 @@ def discriminator_loss(answer):
     """answer(real, fake): logits (B,) and (M,) -> (), the discriminator's loss in nats."""
     for b, m, scale in [(5, 5, 1.0), (3, 7, 2.0), (4, 4, 300.0)]:
         real, fake = torch.randn(b) * scale, torch.randn(m) * scale
+        real[0], fake[0] = -scale, scale  # D is wrong: with scale 300, log of a rounded probability is -inf
         got = call(answer, real, fake)
         expect_shape(got, (), "one number for the batch")
         if not torch.isfinite(got):
@@ -32,6 +33,8 @@ def discriminator_loss(answer):
             raise Wrong("You sum over the batch: average, or the loss grows with the batch size.")
         if same(got, -(real.sigmoid().clamp(1e-45).log().mean() + (1 - fake.sigmoid()).clamp(1e-45).log().mean())):
             raise Wrong("Large logits lose their value: work with the logits, not with rounded probabilities.")
+        if scale == 300.0:
+            raise Wrong("Right for small logits, wrong for large ones: a probability was rounded or clamped.")
         raise Wrong("The value is off. All logits 0 must give 2 log 2; -log D is softplus(-logit).")
     return "2 log 2 for a discriminator that cannot tell, 0 for one that always can."
 
@@ -54,6 +57,8 @@ def best_response(answer):
             raise Wrong("That is the optimal *logit*: D is its sigmoid.")
         if same(got, (log_p - log_q).exp()):
             raise Wrong("That is the odds p/q: the probability is odds / (1 + odds).")
+        if same(got, log_p / (log_p + log_q)):
+            raise Wrong("These are logarithms, not densities: p = exp(log p).")
         raise Wrong("The value is off. Equal densities must give 1/2.")
     return "The best discriminator knows the ratio of the two densities, and nothing else."
 
@@ -94,12 +99,17 @@ def dirac_step(answer):
         if same(got, start + lr * step):
             continue
         moved = theta + lr * s * psi
-        if same(got, torch.stack([moved, psi - lr * (s * moved + gamma * psi)])):
-            raise Wrong("psi already sees the new theta: in a simultaneous step both use the old values.")
+        later = start[1] + lr * step[1]
+        for slope in (s, torch.sigmoid(moved * psi)):
+            if same(got, torch.stack([moved, psi - lr * (slope * moved + gamma * psi)])):
+                raise Wrong("psi already sees the new theta: in a simultaneous step both use the old values.")
+        for slope in (s, torch.sigmoid(theta * later)):
+            if same(got, torch.stack([theta + lr * slope * later, later])):
+                raise Wrong("theta already sees the new psi: in a simultaneous step both use the old values.")
         if same(got, start - lr * step):
             raise Wrong("Both players walk backwards: check the signs.")
         if same(got, torch.stack([theta - lr * s * psi, start[1] + lr * step[1]])):
-            raise Wrong("theta walks the wrong way: towards larger psi * theta, where D says 'real'.")
+            raise Wrong("theta walks the wrong way: it should go towards larger psi * theta, where D says 'real'.")
         if same(got[0], start[0] + lr * step[0]):
             raise Wrong("theta is right; psi is not. Its loss is softplus(psi * theta) + gamma * psi^2 / 2.")
         raise Wrong("The value is off. The slope of softplus(u) is sigmoid(u); use the chain rule.")
@@ -120,7 +130,10 @@ def r1(answer):
         if same(got, true):
             if not got.requires_grad:
                 raise Wrong("The value is right, but has no graph: create_graph=True lets D be trained on it.")
-            slopes = torch.autograd.grad(got, net[1].weight, allow_unused=True)[0]
+            try:
+                slopes = torch.autograd.grad(got, net[1].weight, allow_unused=True)[0]
+            except RuntimeError:  # frozen parameters, or a freed graph
+                slopes = None
             if slopes is None or not same(slopes, torch.autograd.grad(true, net[1].weight)[0]):
                 raise Wrong("The value is right, but its gradient is not the critic's: keep the graph of the slope.")
             continue
@@ -130,7 +143,7 @@ def r1(answer):
             raise Wrong("You sum over the samples: take the mean.")
         if same(got, true / x[0].numel()):
             raise Wrong("You average over the coordinates: the squared length is their sum.")
-        if same(got, true / len(x)):
+        if same(got, true / len(x) ** 2):
             raise Wrong("You differentiate the *mean* of the logits, which shrinks each slope by B: use the sum.")
         raise Wrong("The value is off. For a linear critic w.x it must be |w|^2 / 2.")
     return "Zero exactly where the critic is flat on the data."
@@ -148,14 +161,19 @@ def update_discriminator(answer):
         for d in (discriminator, twin):  # a gradient left over from before
             for p in d.parameters():
                 p.grad = torch.ones_like(p)
+        reached = []
+        for p in generator.parameters():
+            p.register_hook(lambda grad, reached=reached: reached.append(True))
         got = call(answer, generator, discriminator, x, z, optimizer)
         expect_shape(got, (), "the loss before the step")
         if any(not torch.equal(v, before[k]) for k, v in generator.state_dict().items()):
             raise Wrong("The generator has moved: this is the discriminator's turn.")
-        if any(p.grad is not None for p in generator.parameters()):
+        if reached:
             raise Wrong("Gradients have reached the generator: what cuts the fakes off from it?")
+        if not all(p.requires_grad for p in generator.parameters()):
+            raise Wrong("The generator is left frozen and could not learn in its turn: cut off the fakes instead.")
         if all(torch.equal(a, b) for a, b in zip(discriminator.parameters(), twin.parameters(), strict=True)):
-            raise Wrong("The discriminator has not moved: backward, then optimizer.step().")
+            raise Wrong("The discriminator has not moved: backward, then step(), no zero_grad() in between.")
         true = losses.discriminator_loss(twin(x), twin(generator(z).detach()))
         if not same(got, true):
             raise Wrong("The loss is off: softplus(-logit) on real, softplus(logit) on fake, both averaged.")
@@ -170,23 +188,29 @@ def update_discriminator(answer):
 @exercise
 def modes(answer):
     """answer(points, centres, radius, least): (N, 2), (K, 2) -> (), how many centres have `least` points near."""
-    for k, n, radius, least in [(8, 200, 0.5, 3), (3, 10, 1.0, 1), (5, 60, 0.3, 5)]:
-        centres = 3 * torch.randn(k, 2)
-        points = centres[torch.randint(max(1, k - 2), (n,))] + 0.5 * torch.randn(n, 2)
+    for radius, least in [(0.5, 3), (1.0, 2), (0.3, 5)]:
+        # Two centres share their points, three have too few, two have theirs in the corners of the square round the
+        # circle, one has plenty: so each mistake below gives a count of its own.
+        centres = radius * torch.tensor([[0, 0], [1.2, 0], [8, 0], [16, 0], [24, 0], [0, 8], [8, 8], [16, 8]])
+        places = radius * torch.tensor([[0.4, 0], [8, 0.5], [16, 0.5], [24, 0.5], [0.9, 8.9], [8.9, 8.9], [16, 8.1]])
+        often = torch.tensor([least] + 3 * [least - 1] + 3 * [least + 1])
+        points = places.repeat_interleave(often, dim=0)
         got = call(answer, points, centres, radius, least)
         expect_shape(got, (), "one count")
-        near = torch.cdist(points, centres) <= radius
-        true = (near.sum(0) >= least).sum()
-        if same(got, true):
+        distance = torch.cdist(points, centres)
+        near = distance <= radius
+        if same(got, (near.sum(0) >= least).sum()):
             continue
-        nearest = torch.cdist(points, centres).argmin(1)
-        if same(got, (torch.bincount(nearest, minlength=k) >= least).sum()):
+        nearest = F.one_hot(distance.argmin(1), len(centres)).bool()
+        if same(got, (nearest.sum(0) >= least).sum()):
             raise Wrong("You count every point for its nearest centre, however far away: use the radius.")
-        if same(got, near.any(1).sum()):
+        if same(got, ((nearest & near).sum(0) >= least).sum()):
+            raise Wrong("A point can lie near two centres: it counts for both.")
+        if same(got, near.any(1).sum()) or same(got, near.sum()):
             raise Wrong("You count the points that lie near some centre: count the centres.")
-        if same(got, (near.sum(0) > 0).sum()):
+        if same(got, near.any(0).sum()):
             raise Wrong("One point is not enough: a centre counts from `least` points on.")
         if same(got, (near.sum(0) > least).sum()):
             raise Wrong("Off by one: exactly `least` points are enough.")
-        raise Wrong("The value is off. torch.cdist(points, centres) has shape (N, K); compare it with the radius.")
+        raise Wrong("The value is off. Compare the length of the difference, not its square, with the radius.")
     return "A generator that covers all modes can still cover them unevenly: this count does not see that."

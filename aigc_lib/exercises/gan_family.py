@@ -14,6 +14,7 @@ def hinge(answer):
     """answer(real, fake): logits (B,) and (M,) -> (), the discriminator's hinge loss."""
     for b, m in [(6, 6), (3, 8)]:
         real, fake = 2 * torch.randn(b), 2 * torch.randn(m)
+        real[:2], fake[:2] = torch.tensor([40.0, -4.0]), torch.tensor([-40.0, 4.0])  # far beyond the margins, and short
         got = call(answer, real, fake)
         expect_shape(got, (), "one number for the batch")
         true = losses.hinge_loss(real, fake)
@@ -21,13 +22,15 @@ def hinge(answer):
             continue
         if same(got, losses.hinge_loss(fake, real)):
             raise Wrong("Real and fake are swapped: a real sample should score above +1, a fake below -1.")
+        if same(got, F.relu(1 - real.mean()) + F.relu(1 + fake.mean())):
+            raise Wrong("You cut the average: cut each sample's cost at 0, then average.")
         if same(got, (1 - real).mean() + (1 + fake).mean()):
             raise Wrong("Nothing is cut off: a sample beyond its margin costs 0, not less.")
         if same(got, F.relu(-real).mean() + F.relu(fake).mean()):
             raise Wrong("The margin is missing: the cost starts at a score of 1, not at 0.")
         if same(got, true / 2):
             raise Wrong("You average the two halves; the loss is their sum.")
-        raise Wrong("The value is off. Scores of 0 everywhere must cost 2.")
+        raise Wrong("The value is off. A real score of 0 costs 1, of -3 costs 4; a fake one of 3 costs 4.")
     return "Samples beyond the margin give no gradient: D stops pushing what it has won already."
 
 
@@ -43,7 +46,7 @@ def wasserstein_1d(answer):
             continue
         if same(got, (a - b).abs().mean()):
             raise Wrong("You pair the samples as they come: the cheapest pairing joins them in sorted order.")
-        if same(got, (a.mean() - b.mean()).abs()):
+        if same(got.abs(), (a.mean() - b.mean()).abs()):
             raise Wrong("You move the means only: two sets with equal means can still lie far apart.")
         if same(got, true * n):
             raise Wrong("You sum the work: each sample carries a share of 1/N.")
@@ -65,6 +68,12 @@ def gradient_penalty(answer):
         if same(got, true):
             if not got.requires_grad:
                 raise Wrong("The value is right, but has no graph: create_graph=True lets the critic be trained on it.")
+            try:
+                slopes = torch.autograd.grad(got, critic[0].weight, allow_unused=True)[0]
+            except RuntimeError:  # frozen parameters, or a freed graph
+                slopes = None
+            if slopes is None or not same(slopes, torch.autograd.grad(true, critic[0].weight)[0]):
+                raise Wrong("The value is right, but its gradient is not the critic's: keep the graph of the slope.")
             continue
         if same(got, losses.gradient_penalty(critic, fake, real, u[:, 0])):
             raise Wrong("u belongs to real, 1 - u to fake.")
@@ -78,7 +87,7 @@ def gradient_penalty(answer):
             raise Wrong("You compare the squared length with 1: take the length.")
         if same(got, (slopes.norm(dim=1) / b - 1).square().mean()):
             raise Wrong("You differentiate the mean of the scores, which shrinks each slope by B: use the sum.")
-        raise Wrong("The value is off. For a linear critic w.x it is (|w| - 1)^2, wherever the points lie.")
+        raise Wrong("The value is off. Per sample (|slope| - 1)^2, at the point that the given u picks; then the mean.")
     return "It asks for slope 1 along lines between real and fake; everywhere else it asks for nothing."
 
 
@@ -89,8 +98,10 @@ def largest_singular_value(answer):
         matrix, u = torch.randn(shape), F.normalize(torch.randn(shape[0]), dim=0)
         got = call(answer, matrix, u.clone(), iterations)
         expect_shape(got, (), "one singular value")
+        if not torch.isfinite(got):
+            raise Wrong("The result is inf or nan: bring u and v to length 1 in *every* iteration, or they grow.")
         if iterations == 200:
-            if not torch.allclose(got, torch.linalg.matrix_norm(matrix, 2), rtol=1e-2):
+            if not torch.allclose(got.double(), torch.linalg.matrix_norm(matrix, 2).double(), rtol=1e-2):
                 raise Wrong("After many iterations the result is not the largest singular value.")
             continue
         x = u
@@ -109,10 +120,10 @@ def largest_singular_value(answer):
 def label_planes(answer):
     """answer(x, y, classes): (B, C, H, W), (B,) int64 -> (B, C + classes, H, W)."""
     for b, c, s, classes in [(4, 1, 5, 10), (2, 3, 4, 3)]:
-        x, y = torch.randn(b, c, s, s), torch.randint(classes, (b,))
+        x, y = torch.randn(b, c, s, s + 1), torch.randint(classes, (b,))
         got = call(answer, x, y, classes)
-        expect_shape(got, (b, c + classes, s, s), "one plane per class behind the image's channels")
-        planes = F.one_hot(y, classes).float()[:, :, None, None].expand(-1, -1, s, s)
+        expect_shape(got, (b, c + classes, s, s + 1), "one plane per class behind the image's channels")
+        planes = F.one_hot(y, classes).float()[:, :, None, None].expand(-1, -1, s, s + 1)
         if same(got, torch.cat([x, planes], 1)):
             continue
         if same(got, torch.cat([planes, x], 1)):
@@ -134,7 +145,9 @@ def modulated_conv(answer):
             continue
         if same(got, modulated_conv2d(x, weight, style, demodulate=False)):
             raise Wrong("Demodulation is missing: divide each output channel by the length of its scaled filter.")
-        if same(got, F.conv2d(x, weight, padding=1)):
+        if same(got, modulated_conv2d(x, weight, style[:1].expand_as(style))):
+            raise Wrong("All samples get the style of the first: each has its own.")
+        if same(got, F.conv2d(x, weight, padding=1)) or same(got, modulated_conv2d(x, weight, torch.ones_like(style))):
             raise Wrong("The style has no effect.")
         plain = F.conv2d(
             x * style[:, :, None, None], F.normalize(weight.flatten(1), dim=1).reshape(weight.shape), padding=1

@@ -40,7 +40,9 @@ def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
         try:
             return Verdict("right", body(answer))
         except NotAttempted:
-            return Verdict("not attempted", "Replace the `...` in the function, then run this cell again.")
+            return Verdict(
+                "not attempted", "It returned None: replace the `...` or add a `return`, then run this cell again."
+            )
         except Wrong as hint:
             return Verdict("wrong", str(hint))
         finally:
@@ -52,7 +54,7 @@ def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
 def call(answer: Callable, *args: object) -> Tensor:
     """Call the reader's function: None means not attempted, an exception becomes a hint."""
     try:
-        result = answer(*args)
+        result = answer(*(a.clone() if isinstance(a, Tensor) and not a.requires_grad else a for a in args))
     except Exception as error:  # whatever the reader's code raises is the hint
         raise Wrong(f"Your function raised {type(error).__name__}: {error}") from error
     if result is None:
