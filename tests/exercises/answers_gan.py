@@ -72,6 +72,12 @@ def step_without_detach(generator, discriminator, x, z, optimizer):
     return step_of_d(generator, discriminator, x, z, optimizer, fake=generator(z))
 
 
+def step_that_hides_its_tracks(generator, discriminator, x, z, optimizer):
+    loss = step_without_detach(generator, discriminator, x, z, optimizer)
+    generator.zero_grad()
+    return loss
+
+
 def step_of_both(generator, discriminator, x, z, optimizer):
     loss = step_of_d(generator, discriminator, x, z, optimizer)
     with torch.no_grad():
@@ -169,6 +175,7 @@ WRONG = {
     ],
     "update_discriminator": [
         (step_without_detach, "reached the generator"),
+        (step_that_hides_its_tracks, "reached the generator"),
         (step_of_both, "has moved"),
         (lambda *a: step_of_d(*a, step=False), "has not moved"),
         (lambda *a: step_of_d(*a, zero=False), "old gradient"),
@@ -180,6 +187,9 @@ WRONG = {
         (lambda p, c, r, n: near(p, c, r).any(1).sum(), "count the centres"),
         (lambda p, c, r, n: (torch.cdist(p, c).argmin(1).bincount(minlength=len(c)) >= n).sum(), "radius|off|enough"),
         (lambda p, c, r, n: near(p, c, r).sum(0), "shape"),
+        (lambda p, c, r, n: (near(p, c, r).sum(0) > n).sum(), "Off by one"),
+        (lambda p, c, r, n: near(p, c, r).any(0).sum(), "not enough"),
+        (lambda p, c, r, n: ((torch.cdist(p, c) ** 2 <= r).sum(0) >= n).sum(), "not its square|plenty|count|enough"),
         (lambda p, c, r, n: torch.tensor(len(c) + 1), "off"),
     ],
 }

@@ -93,12 +93,14 @@ RIGHT = {
         lambda w, m, p: m + p * (w - m),
         lambda w, m, p: torch.lerp(m.expand_as(w), w, p),
         lambda w, m, p: p * w + (1 - p) * m,
+        lambda w, m, p: w.sub_(m).mul_(p).add_(m),
     ],
 }
 
 WRONG = {
     "hinge": [
         (lambda r, f: losses.hinge_loss(f, r), "swapped"),
+        (lambda r, f: F.relu(1 - r.mean()) + F.relu(1 + f.mean()), "cut the average"),
         (lambda r, f: (1 - r).mean() + (1 + f).mean(), "cut off"),
         (lambda r, f: F.relu(-r).mean() + F.relu(f).mean(), "margin"),
         (lambda r, f: losses.hinge_loss(r, f) / 2, "sum"),
