@@ -70,6 +70,18 @@ def expect_shape(result: Tensor, shape: tuple[int, ...], why: str) -> None:
         raise Wrong(f"Your result has shape {tuple(result.shape)}: expected {tuple(shape)}, {why}.")
 
 
+def expect_trainable(result: Tensor, true: Tensor, parameter: Tensor) -> None:
+    """Raise Wrong unless `result`, equal in value to `true`, has the same gradient with respect to `parameter`."""
+    if not result.requires_grad:
+        raise Wrong("The value is right, but has no graph: create_graph=True lets the critic be trained on it.")
+    try:
+        got = torch.autograd.grad(result, parameter, allow_unused=True)[0]
+    except RuntimeError:  # frozen parameters, or a freed graph
+        got = None
+    if got is None or not same(got, torch.autograd.grad(true, parameter)[0]):
+        raise Wrong("The value is right, but its gradient is not the critic's: keep the graph of the slope.")
+
+
 def same(a: Tensor, b: Tensor) -> bool:
     """Equal up to rounding, for the float type of the worse of the two; shapes must agree."""
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5)

@@ -169,7 +169,7 @@ WRONG = {
         (lambda c, x: 0.5 * slopes(c, x).square().mean(), "coordinates"),
         (lambda c, x: 0.5 * slopes(c, x).square().sum(1).mean().detach(), "no graph"),
         (lambda c, x: 0.5 * slopes(c, x, graph=False).square().sum(1).mean(), "no graph"),
-        (lambda c, x: 0.5 * (slopes(c, x) / len(x)).square().sum(), "off|mean|shrinks"),
+        (lambda c, x: 0.5 * (slopes(c, x) / len(x)).square().sum(), "value is off"),
         (r1_by_backward, "leaves gradients"),
         (lambda c, x: slopes(c, x).square().sum(1), "shape"),
     ],
@@ -185,11 +185,11 @@ WRONG = {
     ],
     "modes": [
         (lambda p, c, r, n: near(p, c, r).any(1).sum(), "count the centres"),
-        (lambda p, c, r, n: (torch.cdist(p, c).argmin(1).bincount(minlength=len(c)) >= n).sum(), "radius|off|enough"),
+        (lambda p, c, r, n: (torch.cdist(p, c).argmin(1).bincount(minlength=len(c)) >= n).sum(), "use the radius"),
         (lambda p, c, r, n: near(p, c, r).sum(0), "shape"),
         (lambda p, c, r, n: (near(p, c, r).sum(0) > n).sum(), "Off by one"),
         (lambda p, c, r, n: near(p, c, r).any(0).sum(), "not enough"),
-        (lambda p, c, r, n: ((torch.cdist(p, c) ** 2 <= r).sum(0) >= n).sum(), "not its square|plenty|count|enough"),
+        (lambda p, c, r, n: ((torch.cdist(p, c) ** 2 <= r).sum(0) >= n).sum(), "not its square"),
         (lambda p, c, r, n: torch.tensor(len(c) + 1), "off"),
     ],
 }
