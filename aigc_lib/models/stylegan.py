@@ -78,7 +78,7 @@ class StyleGenerator(nn.Module):
         return coarse, fine, [m.reshape(-1, 1, s, s) for m, s in zip(maps, self.sizes, strict=True)]
 
     def map(self, style: Tensor) -> Tensor:
-        """The mapping network: (B, style_dim) of any length, brought to length 1 per entry, -> w (B, style_dim)."""
+        """The mapping network: (B, style_dim), first scaled to a mean square of 1, -> w (B, style_dim)."""
         return self.mapping(style * (style.square().mean(1, keepdim=True) + 1e-8).rsqrt())
 
     def synthesize(self, ws: list[Tensor], noise: list[Tensor]) -> Tensor:
