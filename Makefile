@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export AIGC_PRECISION := fp32
 export PYTHONUNBUFFERED := 1
+# Tests run two at a time with one thread each: two threads each on two processors would only wait for one another.
+TWO := -n 2 --dist worksteal
 .DELETE_ON_ERROR:
-.PHONY: book serve test notebooks bench lock clean help
+.PHONY: book serve test notebooks stress bench lock clean help
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -22,10 +24,14 @@ test: .venv/ready   ## everything that CI checks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	@$(BIN)/python -m pytest tests --ignore=tests/site
+	@$(BIN)/python -m pytest tests --ignore=tests/site $(TWO)
 	@$(BIN)/python tools/build_site.py
 	@$(BIN)/python tools/prepare_nbval.py
-	@$(BIN)/python -m pytest tests/site _build/nbval --nbval-lax --nbval-kernel-name=aigc-bare --nbval-cell-timeout=300
+	@$(BIN)/python -m pytest tests/site $(TWO)
+	@$(BIN)/python tools/run_nbval.py
+
+stress: .venv/ready ## run chapters at many seeds, threads and instruction sets: CHAPTERS="gan vae" RUNS=8
+	@$(BIN)/python tools/stress.py $(CHAPTERS) --runs $(or $(RUNS),8)
 
 bench: .venv/ready  ## race our recipes against published baselines at equal time; run nothing else meanwhile
 	@env -u AIGC_PRECISION $(BIN)/python tools/bench/run.py $(BENCH)

@@ -1,4 +1,4 @@
-"""Generative models from scratch, in layers: each module imports only what stands below it.
+"""Generative models from scratch, in layers: a module imports what stands below it.
 
 show          figures, players, widgets
 exercises     checks for the reader's answers

@@ -1,4 +1,7 @@
-"""The training loop, as a generator: the caller's own loop decides what happens between two steps."""
+"""The training loop, as a generator.
+
+The caller's own loop decides what happens between two steps.
+"""
 
 import math
 import time
@@ -17,36 +20,47 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Call `update(batch)` for `steps` batches or for `seconds`, and yield (step, logs) after each call.
+    """Call `update(batch)` for `steps` batches or for `seconds`; yield (step, logs).
 
-    update changes the parameters and returns named scalars; logs are the same as floats, step counts
-    from 1. Raises ValueError unless exactly one of steps, seconds is given, and FloatingPointError
-    as soon as a scalar is not finite, so that a broken run never looks like a finished one.
+    update changes the parameters and returns named scalars; after each call, logs are
+    the same as floats, and step counts from 1. Raises ValueError unless exactly one of
+    steps, seconds is given, and FloatingPointError as soon as a scalar is not finite,
+    so that a broken run never looks like a finished one.
     """
     if (steps is None) == (seconds is None):
-        raise ValueError(f"steps={steps}, seconds={seconds}: expected exactly one of them")
-    limit = steps if steps is not None else seconds
+        raise ValueError(
+            f"steps={steps}, seconds={seconds}: expected exactly one of them"
+        )
+    name, limit = ("seconds", seconds) if steps is None else ("steps", steps)
     if limit <= 0:
-        raise ValueError(f"{'steps' if steps is not None else 'seconds'}={limit}: expected more than 0")
+        raise ValueError(f"{name}={limit}: expected more than 0")
     return _loop(update, batches, steps, seconds)
 
 
 def _loop(update, batches, steps, seconds):
     start = time.perf_counter()
-    with tqdm(total=steps, unit="step", mininterval=0.5, leave=False, disable=not is_main_process()) as bar:
+    hidden = not is_main_process()
+    bar = tqdm(total=steps, unit="step", mininterval=0.5, leave=False, disable=hidden)
+    with bar:
         for step, batch in enumerate(batches, start=1):
-            logs = {name: value.detach().item() for name, value in update(batch).items()}
-            broken = [name for name, value in logs.items() if not math.isfinite(value)]
-            if broken:
-                raise FloatingPointError(f"{broken[0]} is {logs[broken[0]]} at step {step}: expected finite numbers")
+            scalars = update(batch)
+            logs = {name: value.detach().item() for name, value in scalars.items()}
+            for name, value in logs.items():
+                if not math.isfinite(value):
+                    raise FloatingPointError(
+                        f"{name} is {value} at step {step}: expected finite numbers"
+                    )
             bar.update()
             yield step, logs
-            if step == steps or (seconds is not None and time.perf_counter() - start >= seconds):
+            used = time.perf_counter() - start
+            if step == steps or (seconds is not None and used >= seconds):
                 return
 
 
-def progress(*, steps: int | None = None, seconds: float | None = None) -> Callable[[int], float]:
-    """A function of the step (from 0) that says how much of the budget is used, in [0, 1].
+def progress(
+    *, steps: int | None = None, seconds: float | None = None
+) -> Callable[[int], float]:
+    """A function of the step (from 0) that says how much budget is used, in [0, 1].
 
     With `seconds` the clock starts at the first call.
     """
@@ -55,13 +69,18 @@ def progress(*, steps: int | None = None, seconds: float | None = None) -> Calla
     def used(step: int) -> float:
         nonlocal start
         start = time.perf_counter() if start is None else start
-        return min(step / steps if steps is not None else (time.perf_counter() - start) / seconds, 1.0)
+        if steps is not None:
+            return min(step / steps, 1.0)
+        return min((time.perf_counter() - start) / seconds, 1.0)
 
     return used
 
 
 def warmup_cosine(fraction: float, warmup: float = 0.05) -> float:
-    """A learning-rate factor: up linearly to 1 during `warmup`, then down a half cosine to 0 at fraction 1."""
+    """A learning-rate factor: up linearly to 1 during `warmup`, then down to 0.
+
+    It goes down along a half cosine and reaches 0 at fraction 1.
+    """
     if fraction < warmup:
         return (fraction + 1e-3) / (warmup + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

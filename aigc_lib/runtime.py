@@ -10,27 +10,37 @@ import torch
 
 
 def seed(value: int) -> torch.Generator:
-    """Seed torch's global generator (it draws the initial weights) and return a separate CPU generator.
+    """Seed torch's global generator and return a separate CPU generator.
 
-    Pass the returned generator on to everything that draws random numbers during training.
+    The global one draws initial weights. Pass the returned one on to all that draws
+    random numbers during training. The environment variable AIGC_SEED is added to
+    `value`: it moves all seeds of a chapter, to see whether a result holds at others.
+    Raises ValueError when AIGC_SEED is not a whole number.
     """
+    shift = os.environ.get("AIGC_SEED") or "0"
+    try:
+        value += int(shift)
+    except ValueError as error:
+        raise ValueError(f"AIGC_SEED={shift!r}: expected a whole number") from error
     torch.manual_seed(value)
     return torch.Generator().manual_seed(value)
 
 
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU; the environment variable AIGC_DEVICE overrides."""
-    name = os.environ.get("AIGC_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU if there is one, else the CPU; the variable AIGC_DEVICE overrides."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    name = os.environ.get("AIGC_DEVICE") or found
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"AIGC_DEVICE={name!r}: expected a device this machine has, such as 'cpu' or 'cuda'"
+            f"AIGC_DEVICE={name!r}: expected a device this machine has, "
+            "such as 'cpu' or 'cuda'"
         ) from error
 
 
 def budget(*, cpu: int, gpu: int) -> int:
-    """The number of training steps for this device: one cell serves a laptop and a GPU."""
+    """The number of training steps here: one cell serves a laptop and a GPU."""
     return cpu if device().type == "cpu" else gpu
 
 
@@ -38,9 +48,9 @@ def budget(*, cpu: int, gpu: int) -> int:
 def precision() -> str:
     """The faster of 'fp32' and 'bf16' here, measured once on a small matrix product.
 
-    bf16 is up to ten times faster on processors with matrix units and slower on many others, so a
-    guess from the processor's name would often be wrong. AIGC_PRECISION=fp32 or bf16 overrides; the
-    site and the tests run in fp32.
+    bf16 is up to ten times faster on processors with matrix units and slower on many
+    others, so a guess from the processor's name would often be wrong. The variable
+    AIGC_PRECISION=fp32 or bf16 overrides; the site and the tests run in fp32.
     """
     wanted = os.environ.get("AIGC_PRECISION")
     if wanted is not None:
@@ -49,7 +59,8 @@ def precision() -> str:
         return wanted
     if device().type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if _matmul_seconds(torch.bfloat16) < 0.7 * _matmul_seconds(torch.float32) else "fp32"
+    bf16, fp32 = (_matmul_seconds(dtype) for dtype in (torch.bfloat16, torch.float32))
+    return "bf16" if bf16 < 0.7 * fp32 else "fp32"
 
 
 def _matmul_seconds(dtype: torch.dtype) -> float:
@@ -64,12 +75,13 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
 
 
 def autocast() -> torch.autocast:
-    """A context in which matrix products and convolutions run in `precision()`; losses stay in float32."""
-    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=precision() == "bf16")
+    """A context with products and convolutions in `precision()`, losses in float32."""
+    enabled = precision() == "bf16"
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def process_index() -> int:
-    """The rank of this process among those of a data-parallel run; 0 when there is only one."""
+    """The rank of this process in a data-parallel run; 0 when it is the only one."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -79,9 +91,13 @@ def is_main_process() -> bool:
 
 
 def facts() -> dict[str, str | int]:
-    """What to write down beside a measured number: machine, threads, precision, versions."""
+    """What belongs beside a measured number: machine, threads, precision, versions."""
     where = device()
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{platform.machine()} CPU"
+    name = (
+        torch.cuda.get_device_name(where)
+        if where.type == "cuda"
+        else f"{platform.machine()} CPU"
+    )
     return {
         "device": name,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -94,4 +94,5 @@ def test_only_declared_packages_are_imported():
 def test_nothing_is_unpickled():
     for path in FILES:
         text = path.read_text()
+        text = text.replace("safetensors.torch.load(", "")
         assert "torch.load(" not in text and "import pickle" not in text and "allow_pickle=True" not in text

@@ -17,16 +17,6 @@ from aigc_lib.recipes import run
 CPU = {**os.environ, "AIGC_DEVICE": "cpu", "AIGC_PRECISION": "fp32"}
 
 
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch):
-    from aigc_lib import runtime
-
-    monkeypatch.setenv("AIGC_PRECISION", "fp32")
-    runtime.precision.cache_clear()
-    yield
-    runtime.precision.cache_clear()
-
-
 @pytest.fixture
 def every_other_step(monkeypatch):
     """Save the state at every second step instead of every 500th."""
@@ -34,7 +24,7 @@ def every_other_step(monkeypatch):
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, every_other_step, name):
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, every_other_step, little_data, name):
     whole = load_file(recipes.train(name, tmp_path / "whole", steps=6))
     fit = run.fit
 
@@ -56,13 +46,13 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, eve
     assert sorted(p.suffix for p in (tmp_path / "cut").iterdir()) == [".json", ".safetensors"]  # the state is gone
 
 
-def test_what_cannot_be_resumed_is_named(tmp_path, every_other_step, monkeypatch):
+def test_what_cannot_be_resumed_is_named(tmp_path, every_other_step, little_data):
     with pytest.raises(recipes.CheckpointError, match="nothing to resume"):
         recipes.train("vae", tmp_path, steps=6, resume=True)
     with pytest.raises(ValueError, match="resume with seconds"):
         recipes.train("vae", tmp_path, seconds=1.0, resume=True)
     state = tmp_path / "vae.state.safetensors"
-    model = recipes.RECIPES["vae"].build()
+    model = recipes.recipe("vae").build()
     run.save_state({"model": model}, state, {"recipe": "vae", "steps": 9}, 2)
     with pytest.raises(recipes.CheckpointError, match="another run: steps is 9 there, expected 6"):
         recipes.train("vae", tmp_path, steps=6, resume=True)
@@ -73,7 +63,8 @@ def test_what_cannot_be_resumed_is_named(tmp_path, every_other_step, monkeypatch
 
 def start(tmp_path, *extra):
     code = (
-        "import sys; from aigc_lib.recipes import run, __main__ as cli; "
+        "import signal, sys; from aigc_lib.recipes import run, __main__ as cli; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's background job ignores it
         "run.resumable.__kwdefaults__['save_every'] = 2; cli.main()"
     )
     command = [sys.executable, "-c", code, "train", "vae", "--steps", "100000", "--out", str(tmp_path), *extra]
@@ -81,7 +72,7 @@ def start(tmp_path, *extra):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopping_keeps_the_last_checkpoint_and_a_state_to_go_on_from(tmp_path, how):
+def test_stopping_keeps_the_last_checkpoint_and_a_state_to_go_on_from(tmp_path, little_data, how):
     recipes.train("vae", tmp_path, steps=1)
     before = (tmp_path / "vae.safetensors").read_bytes()
     process = start(tmp_path)
@@ -119,7 +110,9 @@ def watch(*args, **kwargs):
         log["loss"].append(logs["loss"])
         yield step, logs
 vae.resumable = watch
-from aigc_lib import recipes
+from aigc_lib import data, recipes
+whole = data.mnist
+data.mnist = lambda split: tuple(part[:512] for part in whole(split))
 recipes.train("vae", sys.argv[1], steps=4)
 json.dump(log, open(f"{sys.argv[1]}/log-{rank}.json", "w"))
 """

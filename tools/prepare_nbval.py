@@ -1,7 +1,8 @@
 """Make what nbval runs: the notebooks with the site's outputs, and a bare environment like Colab's.
 
-_build/nbval/NAME.ipynb    notebooks/NAME.ipynb; cells tagged nbval-check-output carry what the site printed
-_build/bare/               a virtual environment with the built wheel and what it declares, plus a kernel
+_build/nbval/NAME/NAME.ipynb    notebooks/NAME.ipynb, alone in its folder; cells tagged nbval-check-output carry
+                                what the site printed
+_build/bare/                    a virtual environment with the built wheel and what it declares, plus a kernel
 """
 
 import json
@@ -13,34 +14,30 @@ import sys
 import venv
 from pathlib import Path
 
-import jupytext
 import nbformat
-import yaml
-from jupyter_cache import get_cache
+from pages import ROOT, Executed, with_code
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 KERNEL = "aigc-bare"
 
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from course import library_hash  # noqa: E402
 
-
-def with_site_outputs(source: Path, notebook: Path) -> nbformat.NotebookNode:
+def with_site_outputs(page: str, notebook: Path) -> nbformat.NotebookNode:
     """The generated notebook with the outputs of its checked cells taken from the site's execution.
 
-    Raises KeyError when the site has not executed the chapter as it is now, and ValueError when a checked
-    cell has no output to compare: nbval would then compare nothing.
+    Raises ValueError when the site has not executed the chapter as it is now, and when a checked cell has no
+    output to compare: nbval would then compare nothing.
     """
-    cache = get_cache(BUILD / ".jupyter_cache" / library_hash(ROOT))
-    _, ran = cache.merge_match_into_notebook(jupytext.read(source))
+    executed = Executed(ROOT)
+    if why := executed.reason(page):
+        raise ValueError(f"{page} is out of date ({why}): run `make book` first")
+    ran = executed.notebook(page)
     printed = {cell.source: cell.outputs for cell in ran.cells if cell.cell_type == "code"}
     nb = nbformat.read(notebook, as_version=4)
     for cell in nb.cells:
         if "nbval-check-output" in cell.metadata.get("tags", []):
             cell.outputs, cell.execution_count = printed[cell.source], 1  # a null count: nbval skips the comparison
             if not cell.outputs:
-                raise ValueError(f"{source.name}: this checked cell printed nothing:\n{cell.source}")
+                raise ValueError(f"{page}: this checked cell printed nothing:\n{cell.source}")
     return nb
 
 
@@ -72,12 +69,11 @@ def main() -> None:
     target = BUILD / "nbval"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    names = [c["file"] for part in toc["parts"] for c in part["chapters"] if c["file"].startswith("chapters/")]
+    names = [page.removeprefix("chapters/") for page in with_code(ROOT) if page.startswith("chapters/")]
     for name in names:
-        source = ROOT / f"{name}.md"
-        nb = with_site_outputs(source, ROOT / "notebooks" / f"{source.stem}.ipynb")
-        nbformat.write(nb, target / f"{source.stem}.ipynb")
+        nb = with_site_outputs(f"chapters/{name}", ROOT / "notebooks" / f"{name}.ipynb")
+        (target / name).mkdir()
+        nbformat.write(nb, target / name / f"{name}.ipynb")
     bare_environment()
     where = subprocess.run(
         [str(BUILD / "bare" / "bin" / "python"), "-c", "import aigc_lib; print(aigc_lib.__file__)"],

@@ -2,8 +2,9 @@
 
 import argparse
 
-from build_site import ROOT, build
+from build_site import build
 from livereload import Server
+from pages import ROOT
 
 WATCHED = ["chapters/*.md", "book/**/*", "aigc_lib/**/*.py", "_config.yml", "_toc.yml"]
 

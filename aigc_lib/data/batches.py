@@ -12,18 +12,23 @@ def batches(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Yield tuples of rows drawn together from `tensors`, forever, reshuffled each epoch.
+    """Yield tuples of rows drawn together from `tensors`, forever.
 
-    tensors: one or more, each (N, ...) on the CPU. Each batch is a tuple with (batch_size, ...) from
-    every one of them, on `device`; all batches have the same size, so the rest of an epoch (fewer than
-    `batch_size` rows) is left out of that epoch. Raises ValueError for tensors of different
-    length or a batch size outside 1..N.
+    The rows are reshuffled each epoch. tensors: one or more, each (N, ...) on the CPU.
+    Each batch is a tuple with (batch_size, ...) from every one of them, on `device`;
+    all batches have the same size, so the rest of an epoch (fewer than `batch_size`
+    rows) is left out of that epoch. Raises ValueError for tensors of different length
+    or a batch size outside 1..N.
     """
     lengths = [len(t) for t in tensors]
     if not tensors or len(set(lengths)) != 1:
-        raise ValueError(f"tensors of lengths {lengths}: expected one or more of equal length")
+        raise ValueError(
+            f"tensors of lengths {lengths}: expected one or more of equal length"
+        )
     if not 1 <= batch_size <= lengths[0]:
-        raise ValueError(f"batch_size {batch_size}: expected 1 to {lengths[0]}, the number of rows")
+        raise ValueError(
+            f"batch_size {batch_size}: expected 1 to {lengths[0]}, the number of rows"
+        )
     return _endless(tensors, batch_size, generator, device)
 
 

@@ -15,25 +15,31 @@ class DataFileError(RuntimeError):
 def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
     """Load `folder/name.npz` after comparing its SHA-256 with `folder/SHA256SUMS`.
 
-    Returns a dictionary of arrays. Raises ValueError for an unknown name and DataFileError, which
-    says how to rebuild the file, when it is missing or damaged.
+    Returns a dictionary of arrays. Raises ValueError for an unknown name and
+    DataFileError, which says how to rebuild the file, when it is missing or damaged.
     """
     folder = Path(folder)
     known = _checksums(folder)
     path = folder / f"{name}.npz"
     if path.name not in known:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(Path(k).stem for k in known))}")
-    rebuild = f"Rebuild it with: python tools/build_data.py {name} (or restore it with: git checkout -- {path.name})"
+        names = ", ".join(sorted(Path(k).stem for k in known))
+        raise ValueError(f"unknown data set {name!r}; known: {names}")
+    expected = known[path.name]
+    rebuild = (
+        f"Rebuild it with: python tools/build_data.py {name} "
+        f"(or restore it with: git checkout -- {path.name})"
+    )
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise DataFileError(
-            f"data file {path} cannot be read ({error.strerror}): expected SHA-256 {known[path.name]}, "
-            f"found no file. {rebuild}"
+            f"data file {path} cannot be read ({error.strerror}): "
+            f"expected SHA-256 {expected}, found no file. {rebuild}"
         ) from error
-    if found != known[path.name]:
+    if found != expected:
         raise DataFileError(
-            f"data file {path} is damaged: expected SHA-256 {known[path.name]}, found {found}. {rebuild}"
+            f"data file {path} is damaged: "
+            f"expected SHA-256 {expected}, found {found}. {rebuild}"
         )
     with np.load(path, allow_pickle=False) as archive:
         return dict(archive)
@@ -54,4 +60,5 @@ def _checksums(folder: Path) -> dict[str, str]:
             f"the list of checksums {path} cannot be read ({error.strerror}). "
             f"Rebuild it with: python tools/build_data.py"
         ) from error
-    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+    rows = (line.split(maxsplit=1) for line in lines if line.strip())
+    return {name: digest for digest, name in rows}

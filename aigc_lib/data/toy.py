@@ -1,4 +1,4 @@
-"""Toy densities in the plane whose log p(x) is known exactly: all are mixtures of Gaussians."""
+"""Toy densities in the plane whose log p(x) is known exactly: mixtures of Gaussians."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A mixture of K Gaussians in D dimensions: p(x) = sum_k weights[k] N(x; means[k], covariances[k]).
+    """A mixture of K Gaussians in D dimensions.
 
-    weights (K,), positive, of sum 1; means (K, D); covariances (K, D, D), positive definite. Raises ValueError
+    p(x) = sum_k weights[k] N(x; means[k], covariances[k]), with weights (K,), positive,
+    of sum 1; means (K, D); covariances (K, D, D), positive definite. Raises ValueError
     for weights that are no probabilities and for shapes that do not fit.
     """
 
@@ -23,18 +24,24 @@ class Mixture:
         k, d = self.means.shape
         if self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
             raise ValueError(
-                f"weights {tuple(self.weights.shape)} and covariances {tuple(self.covariances.shape)}: expected "
-                f"({k},) and ({k}, {d}, {d}), as the means are ({k}, {d})"
+                f"weights {tuple(self.weights.shape)} and covariances "
+                f"{tuple(self.covariances.shape)}: expected ({k},) and "
+                f"({k}, {d}, {d}), as the means are ({k}, {d})"
             )
         total = float(self.weights.sum())
         if not (self.weights >= 0).all() or not math.isclose(total, 1, abs_tol=1e-4):
-            raise ValueError(f"weights from {float(self.weights.min()):.3g} with sum {total:.4f}: expected a sum of 1")
+            raise ValueError(
+                f"weights from {float(self.weights.min()):.3g} with sum {total:.4f}: "
+                f"expected a sum of 1"
+            )
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw n points: (n, D). Raises ValueError for n below 1."""
         if n < 1:
             raise ValueError(f"n={n}: expected at least 1 point")
-        which = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        which = torch.multinomial(
+            self.weights, n, replacement=True, generator=generator
+        )
         eps = torch.randn(n, self.means.shape[1], generator=generator)
         points = torch.empty_like(eps)
         for k, root in enumerate(torch.linalg.cholesky(self.covariances)):
@@ -42,13 +49,14 @@ class Mixture:
         return points
 
     def log_joint(self, x: Tensor) -> Tensor:
-        """log of weights[k] N(x; means[k], covariances[k]), in nats: (N, D) -> (N, K)."""
+        """log weights[k] N(x; means[k], covariances[k]), in nats: (N, D) -> (N, K)."""
         k, d = self.means.shape
         if x.ndim != 2 or x.shape[1] != d:
             raise ValueError(f"points have shape {tuple(x.shape)}: expected (N, {d})")
         root = torch.linalg.cholesky(self.covariances)
         away = (x - self.means[:, None]).transpose(1, 2)  # (K, D, N)
-        squared = torch.linalg.solve_triangular(root, away, upper=False).square().sum(1)  # (K, N)
+        white = torch.linalg.solve_triangular(root, away, upper=False)  # (K, D, N)
+        squared = white.square().sum(1)  # (K, N)
         log_det = 2 * root.diagonal(dim1=1, dim2=2).log().sum(1)  # (K,)
         log_normal = -0.5 * (squared.T + log_det + d * math.log(2 * math.pi))
         return self.weights.log() + log_normal
@@ -67,7 +75,10 @@ def ring(modes: int = 8, radius: float = 2.0, std: float = 0.15) -> Mixture:
 
 
 def moons(beads: int = 16, std: float = 0.12) -> Mixture:
-    """Two interleaved half circles, each a string of `beads` round Gaussians, centred on the origin."""
+    """Two interleaved half circles, each of `beads` round Gaussians.
+
+    Together they are centred on the origin.
+    """
     if beads < 2:
         raise ValueError(f"beads={beads}: expected at least 2")
     angle = torch.linspace(0, math.pi, beads)
@@ -76,9 +87,10 @@ def moons(beads: int = 16, std: float = 0.12) -> Mixture:
 
 
 def lattice(reach: float = 3.0, n: int = 200) -> Tensor:
-    """The centres of n x n equal cells that fill the square [-reach, reach]^2: (n * n, 2), x fastest.
+    """The centres of n x n equal cells that fill the square [-reach, reach]^2.
 
-    A sum over them times the cell's area, (2 * reach / n) ** 2, approximates an integral over the square.
+    Returns (n * n, 2), x fastest. A sum over them times the cell's area,
+    (2 * reach / n) ** 2, approximates an integral over the square.
     """
     ticks = (torch.arange(n) + 0.5) * (2 * reach / n) - reach
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
@@ -90,4 +102,5 @@ def _round(means: Tensor, std: float) -> Mixture:
     if not std > 0:
         raise ValueError(f"std={std}: expected more than 0")
     k, d = means.shape
-    return Mixture(torch.full((k,), 1 / k), means, (std**2 * torch.eye(d)).expand(k, d, d))
+    covariances = (std**2 * torch.eye(d)).expand(k, d, d)
+    return Mixture(torch.full((k,), 1 / k), means, covariances)

@@ -1,11 +1,16 @@
-"""The one meter: how far samples are from real data, and what likelihood a model gives it.
+"""The one meter: how far samples are from real data, and how likely a model finds it.
 
 Models and feature networks are arguments; nothing here knows which one it measures.
 """
 
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.recorded import recorded
-from aigc_lib.evaluate.samples import class_entropy, frechet_distance, measure, precision_recall
+from aigc_lib.evaluate.samples import (
+    class_entropy,
+    frechet_distance,
+    measure,
+    precision_recall,
+)
 
 __all__ = [
     "class_entropy",

@@ -17,10 +17,11 @@ def negative_elbo(
     batch_size: int = 1000,
     prior: Mixture | None = None,
 ) -> dict[str, float]:
-    """The mean of -ELBO over `images` and its parts, in nats per image, one draw of z each.
+    """The mean of -ELBO over `images` and its parts, in nats per image.
 
-    model(x, eps) returns logits, mu, logvar; images are (N, C, H, W) in [-1, 1]. The prior is N(0, I) unless
-    a mixture is given, for which the KL is estimated from the draws. Returns {"loss", "nll", "kl"} as floats.
+    model(x, eps) returns logits, mu, logvar; images are (N, C, H, W) in [-1, 1], with
+    one draw of z each. The prior is N(0, I) unless a mixture is given, for which the KL
+    is estimated from the draws. Returns {"loss", "nll", "kl"} as floats.
     """
     nll = kl = 0.0
     for x in images.split(batch_size):
@@ -39,12 +40,17 @@ def negative_elbo(
 
 @torch.no_grad()
 def iwae_bound(
-    model: nn.Module, images: Tensor, k: int, generator: torch.Generator | None = None, batch_size: int = 100
+    model: nn.Module,
+    images: Tensor,
+    k: int,
+    generator: torch.Generator | None = None,
+    batch_size: int = 100,
 ) -> float:
-    """The mean over `images` of -log((1/k) sum of k importance weights p(x, z) / q(z|x)), in nats per image.
+    """The mean over `images` of -log(mean of k importance weights), in nats per image.
 
-    An upper bound on -log p(x) that falls as k grows; k = 1 estimates the negative ELBO
-    (Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq. 8).
+    The weights are p(x, z) / q(z|x). An upper bound on -log p(x) that falls as k grows;
+    k = 1 estimates the negative ELBO (Burda, Grosse & Salakhutdinov 2016,
+    arXiv:1509.00519, eq. 8).
     """
     if k < 1:
         raise ValueError(f"k={k}: expected at least 1 importance sample")

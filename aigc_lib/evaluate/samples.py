@@ -1,4 +1,7 @@
-"""Distances between two sets of samples, in the feature space of a network that is an argument."""
+"""Distances between two sets of samples, in the feature space of a network.
+
+The network is an argument.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,17 +13,20 @@ Features = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """The squared Fréchet distance between Gaussians fitted to two sets of features (N, F) and (M, F).
+    """The squared Fréchet distance between Gaussians fitted to two sets of features.
 
-    |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in squared feature units (Heusel et al. 2017,
-    arXiv:1706.08500, eq. 6). Biased upwards for small sets: compare only at equal N. Raises ValueError
-    for sets of different width or with fewer than two rows.
+    a (N, F), b (M, F). |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in squared
+    feature units (Heusel et al. 2017, arXiv:1706.08500, eq. 6). Biased upwards for
+    small sets: compare only at equal N. Raises ValueError for sets of different width
+    or with fewer than two rows.
     """
     _same_width(a, b)
     a, b = a.double(), b.double()
     mean = (a.mean(0) - b.mean(0)).square().sum()
-    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
-    # tr (C_a C_b)^(1/2) equals the sum of the square roots of the eigenvalues of S C_b S, S = C_a^(1/2).
+    cov_a = torch.cov(a.T).reshape(a.shape[1], -1)
+    cov_b = torch.cov(b.T).reshape(b.shape[1], -1)
+    # tr (C_a C_b)^(1/2) equals the sum of the square roots of the eigenvalues of
+    # S C_b S, where S = C_a^(1/2).
     values, vectors = torch.linalg.eigh(cov_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
@@ -28,42 +34,61 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """The share of fakes that lie in the manifold of the real features, and of reals in that of the fakes.
+    """The share of fakes in the manifold of the reals, and of reals in the fakes'.
 
-    real (N, F), fake (M, F). A manifold is the union of balls around its points that reach to their
-    k-th neighbour (Kynkäänniemi et al. 2019, arXiv:1904.06991, eqs. 1 and 2).
+    real (N, F), fake (M, F) are features. A manifold is the union of balls around its
+    points that reach to their k-th neighbour (Kynkäänniemi et al. 2019,
+    arXiv:1904.06991, eqs. 1 and 2).
     """
     _same_width(real, fake)
-    if not 1 <= k < min(len(real), len(fake)):
-        raise ValueError(f"k={k}: expected 1 to {min(len(real), len(fake)) - 1}, fewer than the samples")
+    n = min(len(real), len(fake))
+    if not 1 <= k < n:
+        raise ValueError(f"k={k}: expected 1 to {n - 1}, fewer than the samples")
     return _inside(fake, real, k), _inside(real, fake, k)
 
 
 def _inside(points: Tensor, centres: Tensor, k: int) -> float:
-    """The share of `points` within the k-th-neighbour radius of at least one of `centres`."""
-    radii = torch.cdist(centres, centres).kthvalue(k + 1, dim=1).values  # the nearest of all is itself
+    """The share of `points` within the k-th-neighbour radius of any of `centres`."""
+    # k + 1, since the nearest centre of all is the centre itself.
+    radii = torch.cdist(centres, centres).kthvalue(k + 1, dim=1).values
     hits = [(torch.cdist(part, centres) <= radii).any(1) for part in points.split(1000)]
     return float(torch.cat(hits).float().mean())
 
 
 def class_entropy(probabilities: Tensor) -> float:
-    """The entropy, in nats, of the mean class distribution: (N, K) -> at most log K when all appear equally."""
+    """The entropy, in nats, of the mean class distribution of probabilities (N, K).
+
+    At most log K, when all classes appear equally.
+    """
     mean = probabilities.double().mean(0)
     return float(torch.special.entr(mean).sum())
 
 
 @torch.no_grad()
-def measure(fake: Tensor, real: Tensor, features: Features, *, k: int = 3, neighbours: int = 2000) -> dict[str, float]:
-    """One row of the scoreboard for images `fake` against held-out images `real`, both (N, C, H, W) in [-1, 1].
+def measure(
+    fake: Tensor,
+    real: Tensor,
+    features: Features,
+    *,
+    k: int = 3,
+    neighbours: int = 2000,
+) -> dict[str, float]:
+    """One row of the scoreboard for images `fake` against held-out images `real`.
 
-    features(images) returns features (N, F) and class probabilities (N, K). Precision and recall use the first
-    `neighbours` of each set. Returns {"fdd", "precision", "recall", "class_entropy", "n"}.
+    Both are (N, C, H, W) in [-1, 1]. features(images) returns features (N, F) and class
+    probabilities (N, K). Precision and recall use the first `neighbours` of each set.
+    Returns {"fdd", "precision", "recall", "class_entropy", "n"}.
     """
     if len(fake) != len(real):
-        raise ValueError(f"{len(fake)} samples against {len(real)} real images: the distance needs equal numbers")
+        raise ValueError(
+            f"{len(fake)} samples against {len(real)} real images: "
+            f"the distance needs equal numbers"
+        )
     fake_features, probabilities = features(fake)
     real_features, _ = features(real)
-    precision, recall = precision_recall(real_features[:neighbours], fake_features[:neighbours], k)
+    precision, recall = precision_recall(
+        real_features[:neighbours], fake_features[:neighbours], k
+    )
     return {
         "fdd": frechet_distance(fake_features, real_features),
         "precision": precision,
@@ -74,9 +99,11 @@ def measure(fake: Tensor, real: Tensor, features: Features, *, k: int = 3, neigh
 
 
 def _same_width(a: Tensor, b: Tensor) -> None:
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+    tables = a.ndim == b.ndim == 2
+    if not tables or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(
-            f"features of shapes {tuple(a.shape)} and {tuple(b.shape)}: expected (N, F) and (M, F), N and M at least 2"
+            f"features of shapes {tuple(a.shape)} and {tuple(b.shape)}: "
+            f"expected (N, F) and (M, F), N and M at least 2"
         )
     if not (math.isfinite(float(a.sum())) and math.isfinite(float(b.sum()))):
         raise ValueError("features contain values that are not finite")

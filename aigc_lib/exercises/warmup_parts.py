@@ -20,15 +20,22 @@ def question(repair: str) -> Callable:
                 return body(answer)
             except Wrong as hint:
                 end = "" if str(hint).endswith((".", "?", "!")) else "."
-                raise Wrong(f"{hint}{end} Repair: “{repair}”, further down in this chapter.") from hint
+                raise Wrong(
+                    f"{hint}{end} Repair: “{repair}”, further down in this chapter."
+                ) from hint
 
         return check
 
     return decorate
 
 
-def compare(got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwise: str) -> None:
-    """Raise Wrong unless `got` is `true`: with the hint of the first slip (value, hint) that it equals."""
+def compare(
+    got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwise: str
+) -> None:
+    """Raise Wrong unless `got` is `true`: with the hint of the first slip it equals.
+
+    A slip is a pair (value, hint).
+    """
     if same(got, true):
         return
     for value, hint in slips:
@@ -40,7 +47,8 @@ def compare(got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwis
 def expect_finite(got: Tensor, hint: str) -> None:
     """Raise Wrong when `got` holds an infinity or a NaN."""
     if not got.isfinite().all():
-        raise Wrong(f"Your result holds {'nan' if got.isnan().any() else 'inf'}. {hint}")
+        found = "nan" if got.isnan().any() else "inf"
+        raise Wrong(f"Your result holds {found}. {hint}")
 
 
 def whole(answer: Callable, *args: int) -> int:
@@ -52,6 +60,8 @@ def whole(answer: Callable, *args: int) -> int:
         return None if results[0] is None else torch.zeros(())
 
     call(keep, *args)
-    if isinstance(results[0], bool) or not isinstance(results[0], int):
-        raise Wrong(f"Your function returned {type(results[0]).__name__}: a size is a whole number, an int.")
-    return results[0]
+    size = results[0]
+    if isinstance(size, bool) or not isinstance(size, int):
+        kind = type(size).__name__
+        raise Wrong(f"Your function returned {kind}: a size is a whole number, an int.")
+    return size

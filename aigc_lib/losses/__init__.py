@@ -1,4 +1,7 @@
-"""Losses: tensors in, tensors out. Sums over dimensions, means over the batch, parts by name."""
+"""Losses: tensors in, tensors out.
+
+Sums over dimensions, means over the batch, parts by name.
+"""
 
 from aigc_lib.losses.gan import (
     discriminator_loss,

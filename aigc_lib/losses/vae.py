@@ -6,31 +6,38 @@ from torch import Tensor
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, I)) in nats, one value per row: (B, D), (B, D) -> (B,).
+    """KL(N(mu, exp(logvar)) || N(0, I)) in nats: (B, D), (B, D) -> (B,).
 
-    Kingma & Welling 2014, arXiv:1312.6114, appendix B.
+    There is one value per row (Kingma & Welling 2014, arXiv:1312.6114, appendix B).
     """
     _same_shape("mu", mu, "logvar", logvar)
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1)
 
 
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
-    """-log p(x | logits) in nats under independent Bernoulli pixels, one value per image: (B, ...) -> (B,).
+    """-log p(x | logits) in nats under independent Bernoulli pixels: (B, ...) -> (B,).
 
-    x lies in [-1, 1], as all images of the course do, and is mapped to a pixel probability in [0, 1].
-    Grey levels strictly between make this a pseudo-likelihood: it is not zero even for perfect logits.
+    There is one value per image. x lies in [-1, 1], as all images of the course do, and
+    is mapped to a pixel probability in [0, 1]. Grey levels strictly between make this a
+    pseudo-likelihood: it is not zero even for perfect logits.
     """
     _same_shape("logits", logits, "x", x)
     if x.min() < -1 or x.max() > 1:
-        raise ValueError(f"x: expected values in [-1, 1], found {x.min():.3g} to {x.max():.3g}")
-    return F.binary_cross_entropy_with_logits(logits, (x + 1) / 2, reduction="none").flatten(1).sum(1)
+        raise ValueError(
+            f"x: expected values in [-1, 1], found {x.min():.3g} to {x.max():.3g}"
+        )
+    nll = F.binary_cross_entropy_with_logits(logits, (x + 1) / 2, reduction="none")
+    return nll.flatten(1).sum(1)
 
 
-def vae_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0) -> dict[str, Tensor]:
+def vae_loss(
+    logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0
+) -> dict[str, Tensor]:
     """The negative ELBO in nats per image and its two parts, means over the batch.
 
-    logits, x: (B, C, H, W), x in [-1, 1]; mu, logvar: (B, D). Returns scalars "loss" = "nll" + beta * "kl";
-    with beta = 1 the loss is an upper bound on -log p(x) (arXiv:1312.6114, eq. 3; beta: Higgins et al. 2017).
+    logits, x: (B, C, H, W), x in [-1, 1]; mu, logvar: (B, D). Returns scalars
+    "loss" = "nll" + beta * "kl"; with beta = 1 the loss is an upper bound on -log p(x)
+    (arXiv:1312.6114, eq. 3; beta: Higgins et al. 2017).
     """
     nll = bernoulli_nll(logits, x).mean()
     kl = gaussian_kl(mu, logvar).mean()
@@ -39,6 +46,11 @@ def vae_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float 
 
 def _same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
     if a.shape != b.shape:
-        raise ValueError(f"{name_a} has shape {tuple(a.shape)}, {name_b} has {tuple(b.shape)}: expected the same")
+        raise ValueError(
+            f"{name_a} has shape {tuple(a.shape)}, {name_b} has {tuple(b.shape)}: "
+            f"expected the same"
+        )
     if not torch.is_floating_point(b):
-        raise ValueError(f"{name_b} has dtype {b.dtype}: expected a floating-point tensor")
+        raise ValueError(
+            f"{name_b} has dtype {b.dtype}: expected a floating-point tensor"
+        )

@@ -1,11 +1,14 @@
-"""A small digit classifier; its last hidden layer is the feature space of the course's meter."""
+"""A small digit classifier; its last hidden layer is the meter's feature space."""
 
 import torch
 from torch import Tensor, nn
 
 
 class DigitClassifier(nn.Module):
-    """Two convolutions and two linear layers, after LeCun et al. 1998; images are (B, 1, 28, 28) in [-1, 1]."""
+    """Two convolutions and two linear layers, after LeCun et al. 1998.
+
+    Images are (B, 1, 28, 28) in [-1, 1].
+    """
 
     width = 64
 
@@ -27,7 +30,9 @@ class DigitClassifier(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The last hidden layer: (B, 1, 28, 28) -> (B, 64), none negative."""
         if x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"images have shape {tuple(x.shape)}: expected (B, 1, 28, 28)")
+            raise ValueError(
+                f"images have shape {tuple(x.shape)}: expected (B, 1, 28, 28)"
+            )
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +41,10 @@ class DigitClassifier(nn.Module):
 
     @torch.no_grad()
     def describe(self, images: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-        """Features (N, 64) and class probabilities (N, 10) of many images, on the CPU: what the meter asks for."""
+        """Features (N, 64) and class probabilities (N, 10) of many images, on the CPU.
+
+        This is what the meter asks for.
+        """
         device = self.head.weight.device
         parts = [self.features(x.to(device)) for x in images.split(batch_size)]
         features = torch.cat(parts)

@@ -1,4 +1,7 @@
-"""Generators and discriminators of 28x28 images: the two perceptrons of most tutorials, and a convolutional pair."""
+"""Generators and discriminators of 28x28 images.
+
+There are the two perceptrons of most tutorials, and a convolutional pair.
+"""
 
 from collections.abc import Callable
 
@@ -8,18 +11,24 @@ from torch import Tensor, nn
 
 
 def mlp_generator(latent_dim: int = 100, eps: float = 1e-5) -> nn.Sequential:
-    """Noise (B, latent_dim) -> images (B, 1, 28, 28) in [-1, 1], through layers of 128, 256, 512 and 1024.
+    """Noise (B, latent_dim) -> images (B, 1, 28, 28) in [-1, 1].
 
-    eps belongs to BatchNorm; tutorials that copy `BatchNorm1d(n, 0.8)` train with eps = 0.8.
+    The hidden layers have 128, 256, 512 and 1024 units. eps belongs to BatchNorm;
+    tutorials that copy `BatchNorm1d(n, 0.8)` train with eps = 0.8.
     """
     layers = [nn.Linear(latent_dim, 128), nn.LeakyReLU(0.2)]
     for inputs, outputs in [(128, 256), (256, 512), (512, 1024)]:
-        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, eps=eps), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, eps=eps)]
+        layers += [nn.LeakyReLU(0.2)]
+    layers += [nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))]
+    return nn.Sequential(*layers)
 
 
 def mlp_discriminator() -> nn.Sequential:
-    """Images (B, 1, 28, 28) -> logits (B, 1); there is no sigmoid at the end, since the losses take logits."""
+    """Images (B, 1, 28, 28) -> logits (B, 1).
+
+    There is no sigmoid at the end, since the losses take logits.
+    """
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(784, 512),
@@ -31,13 +40,16 @@ def mlp_discriminator() -> nn.Sequential:
 
 
 class Generator(nn.Module):
-    """Noise (B, latent_dim) -> images (B, 1, 28, 28) in [-1, 1], after DCGAN (Radford et al. 2016, arXiv:1511.06434).
+    """Noise (B, latent_dim) -> images (B, 1, 28, 28) in [-1, 1], after DCGAN.
 
-    It doubles the size twice by moving channels into pixels, where DCGAN uses transposed convolutions, so that no layer
-    works at full resolution. `extra` is put in at 7x7, such as self-attention.
+    It doubles the size twice by moving channels into pixels, where DCGAN (Radford et
+    al. 2016, arXiv:1511.06434) uses transposed convolutions, so that no layer works at
+    full resolution. `extra` is put in at 7x7, such as self-attention.
     """
 
-    def __init__(self, latent_dim: int = 64, width: int = 64, extra: nn.Module | None = None):
+    def __init__(
+        self, latent_dim: int = 64, width: int = 64, extra: nn.Module | None = None
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.body = nn.Sequential(
@@ -60,14 +72,17 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         if z.shape[1:] != (self.latent_dim,):
-            raise ValueError(f"z has shape {tuple(z.shape)}: expected (B, {self.latent_dim})")
+            raise ValueError(
+                f"z has shape {tuple(z.shape)}: expected (B, {self.latent_dim})"
+            )
         return self.body(z)
 
 
 class Discriminator(nn.Module):
-    """Images (B, channels, 28, 28) -> logits (B,). Every image is judged by itself: no BatchNorm.
+    """Images (B, channels, 28, 28) -> logits (B,), every image judged by itself.
 
-    `norm` wraps each layer with a weight, such as spectral normalisation; `extra` is put in at 7x7.
+    So there is no BatchNorm. `norm` wraps each layer with a weight, such as spectral
+    normalisation; `extra` is put in at 7x7.
     """
 
     def __init__(
@@ -81,27 +96,30 @@ class Discriminator(nn.Module):
         self.channels = channels
         self.features = nn.Sequential(
             nn.PixelUnshuffle(2),  # (B, 4 * channels, 14, 14)
-            norm(nn.Conv2d(4 * channels, width // 2, 4, stride=2, padding=1)),  # (B, width / 2, 7, 7)
-            nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(4 * channels, width // 2, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),  # (B, width / 2, 7, 7)
             norm(nn.Conv2d(width // 2, width, 3, padding=1)),
             nn.LeakyReLU(0.2),
             *([] if extra is None else [extra]),
-            norm(nn.Conv2d(width, width, 4, stride=2, padding=1)),  # (B, width, 3, 3)
-            nn.LeakyReLU(0.2),
+            norm(nn.Conv2d(width, width, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),  # (B, width, 3, 3)
             nn.Flatten(),
         )
         self.head = norm(nn.Linear(width * 9, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != (self.channels, 28, 28):
-            raise ValueError(f"x has shape {tuple(x.shape)}: expected (B, {self.channels}, 28, 28)")
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}: expected (B, {self.channels}, 28, 28)"
+            )
         return self.head(self.features(x)).squeeze(1)
 
 
 class ProjectionDiscriminator(Discriminator):
-    """Images (B, 1, 28, 28) and labels (B,) -> logits (B,): how real, plus how well the label fits.
+    """Images (B, 1, 28, 28) and labels (B,) -> logits (B,), a sum of two parts.
 
-    The second part is the inner product of the features with a vector of the label (Miyato & Koyama 2018,
+    The first says how real the image is. The second, how well the label fits, is the
+    inner product of the features with a vector of the label (Miyato & Koyama 2018,
     arXiv:1802.05637, eq. 5).
     """
 
@@ -116,14 +134,18 @@ class ProjectionDiscriminator(Discriminator):
 
 
 def append_label(z: Tensor, y: Tensor, classes: int = 10) -> Tensor:
-    """Noise (B, D) with the label as `classes` more numbers, one of them 1: (B, D + classes)."""
+    """Noise (B, D) and the label as `classes` more numbers, one of them 1.
+
+    Returns (B, D + classes).
+    """
     return torch.cat([z, F.one_hot(y, classes).to(z)], dim=1)
 
 
 def label_planes(x: Tensor, y: Tensor, classes: int = 10) -> Tensor:
-    """Images (B, C, H, W) with the label as `classes` more planes, one of them all 1: (B, C + classes, H, W).
+    """Images (B, C, H, W) and the label as `classes` more planes, one of them all 1.
 
-    Mirza & Osindero 2014, arXiv:1411.1784, for convolutions.
+    Returns (B, C + classes, H, W): Mirza & Osindero 2014, arXiv:1411.1784, for
+    convolutions.
     """
     planes = F.one_hot(y, classes).to(x)[:, :, None, None].expand(-1, -1, *x.shape[2:])
     return torch.cat([x, planes], dim=1)

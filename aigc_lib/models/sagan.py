@@ -1,4 +1,7 @@
-"""Spectral normalisation (Miyato et al. 2018) and self-attention over places in an image (Zhang et al. 2019)."""
+"""Spectral normalisation, and self-attention over the places in an image.
+
+Miyato et al. 2018 and Zhang et al. 2019.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,9 +10,10 @@ from torch.nn.utils import parametrize
 
 
 class SpectralNorm(nn.Module):
-    """W -> W / sigma(W), its largest singular value, tracked by power iteration (arXiv:1802.05957, algorithm 1).
+    """W -> W / sigma(W), its largest singular value, tracked by power iteration.
 
-    A parametrization of a weight (out, in, ...), seen as a matrix (out, in * ...). Each use in training mode makes
+    This is algorithm 1 of arXiv:1802.05957, as a parametrization of a weight
+    (out, in, ...), seen as a matrix (out, in * ...). Each use in training mode makes
     one iteration; the vectors u and v are buffers, so a checkpoint keeps them.
     """
 
@@ -31,20 +35,25 @@ class SpectralNorm(nn.Module):
         matrix = weight.flatten(1)
         if self.training:
             self._iterate(matrix.detach())
-        sigma = self.u.clone() @ matrix @ self.v.clone()  # clones: a later use may change the buffers in place
+        u, v = self.u.clone(), self.v.clone()  # a later use may change the buffers
+        sigma = u @ matrix @ v
         return weight / sigma
 
 
 def spectral_norm(layer: nn.Module) -> nn.Module:
-    """Give the layer's weight, seen as a matrix, spectral norm 1, or nearly so while it changes; returns the layer."""
+    """Give the layer's weight, seen as a matrix, spectral norm 1; returns the layer.
+
+    While the weight changes, its norm is only nearly 1.
+    """
     parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return layer
 
 
 class SelfAttention2d(nn.Module):
-    """Each place gathers from all others what answers its question (Zhang et al. 2019, arXiv:1805.08318, eqs. 1-3).
+    """Each place gathers from all others what answers its question.
 
-    x (B, C, H, W) -> x + gamma * gathered (B, C, H, W). gamma starts at 0, so that an untrained layer changes nothing.
+    x (B, C, H, W) -> x + gamma * gathered (B, C, H, W). gamma starts at 0, so that an
+    untrained layer changes nothing (Zhang et al. 2019, arXiv:1805.08318, eqs. 1-3).
     """
 
     def __init__(self, channels: int):
@@ -57,7 +66,10 @@ class SelfAttention2d(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What each place gathers (B, C, H, W), and the weights (B, H*W, H*W); each row of weights sums to 1."""
+        """What each place gathers (B, C, H, W), and the weights (B, H*W, H*W).
+
+        Each row of weights sums to 1.
+        """
         b, _, h, w = x.shape
         q = self.query(x).flatten(2)  # (B, C/8, HW)
         k = self.key(x).flatten(2)  # (B, C/8, HW)

@@ -1,22 +1,27 @@
-"""The variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114) for 28x28 images."""
+"""The variational autoencoder for 28x28 images.
+
+Kingma & Welling 2014, arXiv:1312.6114.
+"""
 
 import torch
 from torch import Tensor, nn
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
-    """A draw z = mu + sigma * eps from N(mu, exp(logvar)), for standard normal noise eps: three (B, D) -> (B, D).
+    """A draw z = mu + sigma * eps from N(mu, exp(logvar)): three (B, D) -> (B, D).
 
-    The noise is an input, so gradients flow to mu and logvar (arXiv:1312.6114, section 2.4).
+    eps is standard normal noise. It is an input, so gradients flow to mu and logvar
+    (arXiv:1312.6114, section 2.4).
     """
     return mu + (0.5 * logvar).exp() * eps
 
 
 class VAE(nn.Module):
-    """q(z|x) = N(mu(x), diag exp(logvar(x))), p(z) = N(0, I), p(x|z) = Bernoulli pixels with logits decode(z).
+    """q(z|x) = N(mu(x), diag exp(logvar(x))), p(z) = N(0, I), p(x|z) = Bernoulli pixels
+    with logits decode(z).
 
-    encoder maps images (B, 1, 28, 28) in [-1, 1] to (B, 2 * latent_dim), mu and logvar side by side; decoder
-    maps codes (B, latent_dim) to logits (B, 1, 28, 28).
+    encoder maps images (B, 1, 28, 28) in [-1, 1] to (B, 2 * latent_dim), mu and logvar
+    side by side; decoder maps codes (B, latent_dim) to logits (B, 1, 28, 28).
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int):
@@ -24,7 +29,10 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and the log-variance of q(z|x): (B, 1, 28, 28) -> (B, latent_dim), (B, latent_dim)."""
+        """The mean and the log-variance of q(z|x), from images (B, 1, 28, 28).
+
+        Both have shape (B, latent_dim).
+        """
         if x.shape[1:] != (1, 28, 28):
             raise ValueError(f"x has shape {tuple(x.shape)}: expected (B, 1, 28, 28)")
         mu, logvar = self.encoder(x).chunk(2, dim=1)
@@ -33,7 +41,9 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """The pixel logits of p(x|z): (B, latent_dim) -> (B, 1, 28, 28)."""
         if z.shape[1:] != (self.latent_dim,):
-            raise ValueError(f"z has shape {tuple(z.shape)}: expected (B, {self.latent_dim})")
+            raise ValueError(
+                f"z has shape {tuple(z.shape)}: expected (B, {self.latent_dim})"
+            )
         return self.decoder(z)
 
     @torch.no_grad()
@@ -53,8 +63,8 @@ class VAE(nn.Module):
 def conv_vae(latent_dim: int = 20, channels: int = 32, hidden: int = 256) -> VAE:
     """A small convolutional VAE that works on a 7x7 grid of 4x4-pixel patches.
 
-    Pixels move into channels and back (Shi et al. 2016, arXiv:1609.05158), so no layer runs at full
-    resolution, where a CPU spends most of its time on moving memory.
+    Pixels move into channels and back (Shi et al. 2016, arXiv:1609.05158), so no layer
+    runs at full resolution, where a CPU spends most of its time on moving memory.
     """
     flat = channels * 7 * 7
     encoder = nn.Sequential(
@@ -82,8 +92,16 @@ def conv_vae(latent_dim: int = 20, channels: int = 32, hidden: int = 256) -> VAE
 
 def mlp_vae(latent_dim: int = 20, hidden: int = 400) -> VAE:
     """The first VAE everybody writes: one hidden layer each way."""
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latent_dim))
+    encoder = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, 2 * latent_dim),
+    )
     decoder = nn.Sequential(
-        nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, 784), nn.Unflatten(1, (1, 28, 28))
+        nn.Linear(latent_dim, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, 784),
+        nn.Unflatten(1, (1, 28, 28)),
     )
     return VAE(encoder, decoder, latent_dim)

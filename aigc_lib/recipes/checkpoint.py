@@ -1,4 +1,4 @@
-"""Checkpoints: float16 safetensors with the card inside, written atomically, verified when read."""
+"""Checkpoints: float16 safetensors with a card, written atomically, then verified."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -18,10 +18,12 @@ class CheckpointError(RuntimeError):
 
 
 def save_checkpoint(model: nn.Module, card: dict, path: Path) -> Path:
-    """Write `model` (as float16) and `card` to `path`, and the card to `path` with suffix .json for readers.
+    """Write `model` (as float16) and `card` to `path`, and a readable card beside it.
 
-    The file appears whole or not at all: an interrupted or failed write leaves what was there before.
-    Raises OSError when it cannot be written and ValueError when a weight does not fit float16.
+    The card stands in the file and, for readers, in `path` with the suffix .json. The
+    file appears whole or not at all: a failed write leaves what was there before.
+    Raises OSError when it cannot be written and ValueError for a weight that float16
+    cannot hold.
     """
     state = {}
     for name, tensor in model.state_dict().items():
@@ -29,7 +31,10 @@ def save_checkpoint(model: nn.Module, card: dict, path: Path) -> Path:
         if half.is_floating_point():
             half = half.half()
             if not torch.isfinite(half).all():
-                raise ValueError(f"weight {name} has values outside float16: expected finite numbers below 65504")
+                raise ValueError(
+                    f"weight {name} has values outside float16: "
+                    "expected finite numbers below 65504"
+                )
         state[name] = half
     text = json.dumps(card, indent=1, sort_keys=True)
     write_atomically(path, safetensors.torch.save(state, metadata={"card": text}))
@@ -38,7 +43,7 @@ def save_checkpoint(model: nn.Module, card: dict, path: Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at every moment either the old or the new content is there, whole."""
+    """Write a file so that always its old or its new content is there, whole."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -52,24 +57,36 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata of a file; SafetensorError for a damaged one."""
+    content = path.read_bytes()
+    tensors = safetensors.torch.load(content)
+    length = int.from_bytes(content[:8], "little")  # of the JSON header that follows
+    return tensors, json.loads(content[8 : 8 + length]).get("__metadata__", {})
+
+
 def load_checkpoint(model: nn.Module, path: Path) -> dict:
     """Load `path` into `model`, in the model's own float type, and return the card.
 
-    Raises CheckpointError, which names the file, when it is missing, damaged, or its tensors are not
-    the model's; the model is then unchanged.
+    Raises CheckpointError, which names the file, when it is missing, damaged, or its
+    tensors are not the model's; the model is then unchanged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}
-            card = json.loads((file.metadata() or {})["card"])
+        state, metadata = read_safetensors(path)
+        card = json.loads(metadata["card"])
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"checkpoint {path} does not exist; train it with: python -m aigc_lib.recipes train …"
+            f"checkpoint {path} does not exist; "
+            "train it with: python -m aigc_lib.recipes train …"
         ) from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged or not a safetensors file: {error}") from error
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or not a safetensors file: {error}"
+        ) from error
     except (KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"checkpoint {path} has no readable card: it was not written by a recipe") from error
+        raise CheckpointError(
+            f"checkpoint {path} has no readable card: it was not written by a recipe"
+        ) from error
     _check_fits(model, state, path)
     model.load_state_dict(state)
     return card
@@ -79,13 +96,21 @@ def _check_fits(model: nn.Module, state: dict[str, torch.Tensor], path: Path) ->
     """Raise CheckpointError unless names, shapes and finiteness are right."""
     own = model.state_dict()
     if missing := sorted(own.keys() - state.keys()):
-        raise CheckpointError(f"checkpoint {path} lacks tensor {missing[0]} (and {len(missing) - 1} more)")
+        raise CheckpointError(
+            f"checkpoint {path} lacks tensor {missing[0]} (and {len(missing) - 1} more)"
+        )
     if extra := sorted(state.keys() - own.keys()):
-        raise CheckpointError(f"checkpoint {path} has tensor {extra[0]} that the model lacks: another model's file")
-    for name, tensor in state.items():
+        raise CheckpointError(
+            f"checkpoint {path} has tensor {extra[0]} that the model lacks: "
+            "another model's file"
+        )
+    for name, tensor in sorted(state.items()):
         if tensor.shape != own[name].shape:
             raise CheckpointError(
-                f"checkpoint {path}: tensor {name} has shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)}"
+                f"checkpoint {path}: tensor {name} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(own[name].shape)}"
             )
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"checkpoint {path}: tensor {name} has values that are not finite")
+            raise CheckpointError(
+                f"checkpoint {path}: tensor {name} has values that are not finite"
+            )

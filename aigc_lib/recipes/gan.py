@@ -11,14 +11,22 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from aigc_lib import data, losses
 from aigc_lib.evaluate import measure
 from aigc_lib.fit import progress, warmup_cosine
-from aigc_lib.models.gan import Discriminator, Generator, ProjectionDiscriminator, append_label, label_planes
+from aigc_lib.models.gan import (
+    Discriminator,
+    Generator,
+    ProjectionDiscriminator,
+    append_label,
+    label_planes,
+)
 from aigc_lib.models.sagan import SelfAttention2d, spectral_norm
 from aigc_lib.models.stylegan import StyleGenerator
 from aigc_lib.recipes import digits
 from aigc_lib.recipes.run import accelerator, last_step, resumable
 
 BETAS = (0.0, 0.99)  # no momentum: the opponent has moved since
-LAZY = 8  # R1 at every eighth step, eight times as strong (Karras et al. 2020, arXiv:1912.04958, appendix B)
+# R1 at every eighth step, eight times as strong (Karras et al. 2020, arXiv:1912.04958,
+# appendix B).
+LAZY = 8
 DECAY = 0.998  # of the moving average of the generator's weights
 
 
@@ -29,9 +37,10 @@ def score(fake: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Game:
-    """A generator, its opponent, their losses, and how a label reaches them, if it does.
+    """A generator, its opponent, their losses, and how a label reaches them, if any.
 
-    labelled: the generator's input ends in a one-hot label; judge(discriminator, x, y) gives logits.
+    labelled: the generator's input ends in a one-hot label; judge(discriminator, x, y)
+    gives logits.
     """
 
     build: Callable[[], nn.Module]
@@ -41,7 +50,9 @@ class Game:
     r1: float = 0.3
     lr_g: float = 4e-3
     lr_d: float = 4e-3
-    judge: Callable[[nn.Module, Tensor, Tensor], Tensor] = lambda discriminator, x, y: discriminator(x)
+    judge: Callable[[nn.Module, Tensor, Tensor], Tensor] = lambda discriminator, x, y: (
+        discriminator(x)
+    )
     labelled: bool = False
     STEPS: int = field(default=10_000, init=False)
     BATCH: int = field(default=32, init=False)
@@ -58,28 +69,51 @@ class Game:
         identity: dict,
         resume: bool,
     ) -> tuple[nn.Module, int]:
-        """Play the game on images (N, 1, 28, 28) in [-1, 1]; returns the averaged generator and the steps done."""
+        """Play the game on images (N, 1, 28, 28) in [-1, 1].
+
+        Returns the averaged generator and the steps done.
+        """
         stream_generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         accelerate = accelerator()
         if accelerate.num_processes > 1:
-            raise ValueError(f"{accelerate.num_processes} processes: adversarial recipes run in one")
+            raise ValueError(
+                f"{accelerate.num_processes} processes: adversarial recipes run in one"
+            )
         players = self.build(), self.opponent()
-        generator, discriminator = (net.to(memory_format=torch.channels_last) for net in players)  # faster on CPUs
+        generator, discriminator = (
+            net.to(memory_format=torch.channels_last) for net in players
+        )  # faster on CPUs
         average = AveragedModel(
-            generator, device=accelerate.device, multi_avg_fn=get_ema_multi_avg_fn(DECAY), use_buffers=True
+            generator,
+            device=accelerate.device,
+            multi_avg_fn=get_ema_multi_avg_fn(DECAY),
+            use_buffers=True,
         )
         generator, discriminator = accelerate.prepare(generator, discriminator)
         for_g, for_d = (
-            torch.optim.Adam(net.parameters(), betas=BETAS, fused=True) for net in (generator, discriminator)
+            torch.optim.Adam(net.parameters(), betas=BETAS, fused=True)
+            for net in (generator, discriminator)
         )
         used = progress(steps=steps, seconds=seconds)
-        labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+        labels = (
+            torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+        )
 
         def stream():
-            batches = data.batches(images, labels, batch_size=self.BATCH, generator=stream_generator)
+            batches = data.batches(
+                images, labels, batch_size=self.BATCH, generator=stream_generator
+            )
             for step, (x, y) in enumerate(batches):
-                yield step, x, y, *(self.noise(average.module, y, stream_generator) for _ in range(2))
+                yield (
+                    step,
+                    x,
+                    y,
+                    *(
+                        self.noise(average.module, y, stream_generator)
+                        for _ in range(2)
+                    ),
+                )
 
         def update(batch):
             step, *tensors = batch
@@ -88,14 +122,20 @@ class Game:
                 optimizer.param_groups[0]["lr"] = peak * warmup_cosine(used(step))
             with torch.no_grad():
                 fake = generator(z_d)
-            logits = self.judge(discriminator, torch.cat([x, fake]), torch.cat([y, y])).chunk(2)
+            logits = self.judge(
+                discriminator, torch.cat([x, fake]), torch.cat([y, y])
+            ).chunk(2)
             loss_d = total = self.discriminator_loss(*logits)
             if self.r1 and step % LAZY == 0:
-                total = loss_d + LAZY * self.r1 * losses.r1_penalty(lambda real: self.judge(discriminator, real, y), x)
+                total = loss_d + LAZY * self.r1 * losses.r1_penalty(
+                    lambda real: self.judge(discriminator, real, y), x
+                )
             for_d.zero_grad()
             total.backward()
             for_d.step()
-            discriminator.requires_grad_(False)  # its gradients would be computed and thrown away
+            discriminator.requires_grad_(
+                False
+            )  # its gradients would be computed and thrown away
             loss_g = self.generator_loss(self.judge(discriminator, generator(z_g), y))
             for_g.zero_grad()
             loss_g.backward()
@@ -112,22 +152,45 @@ class Game:
             "for_d": for_d,
         }
         limits = {"steps": steps, "seconds": seconds, "resume": resume}
-        done = last_step(resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate))
+        done = last_step(
+            resumable(
+                update,
+                stream(),
+                parts,
+                state,
+                identity,
+                **limits,
+                accelerator=accelerate,
+            )
+        )
         return average.module.eval(), done
 
-    def noise(self, network: nn.Module, y: Tensor, generator: torch.Generator) -> Tensor:
-        """The network's input for labels (B,): noise, with the label if the game has one."""
-        z = torch.randn(len(y), network.latent_dim - (10 if self.labelled else 0), generator=generator)
+    def noise(
+        self, network: nn.Module, y: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The network's input for labels (B,): noise, with the label if it has one."""
+        z = torch.randn(
+            len(y),
+            network.latent_dim - (10 if self.labelled else 0),
+            generator=generator,
+        )
         return append_label(z, y) if self.labelled else z
 
     @torch.no_grad()
     def metrics(
-        self, generator: nn.Module, training: dict[str, Tensor], held_out: dict[str, Tensor]
+        self,
+        generator: nn.Module,
+        training: dict[str, Tensor],
+        held_out: dict[str, Tensor],
     ) -> dict[str, float]:
-        """The meter on as many samples as there are held-out images, their labels spread evenly."""
+        """The meter on as many samples as held-out images, labels spread evenly."""
         images, device = held_out["images"], next(generator.parameters()).device
-        z = self.noise(generator, torch.arange(len(images)) % 10, torch.Generator().manual_seed(0))
-        samples = torch.cat([generator(part.to(device)).float().cpu() for part in z.split(500)])
+        z = self.noise(
+            generator, torch.arange(len(images)) % 10, torch.Generator().manual_seed(0)
+        )
+        samples = torch.cat(
+            [generator(part.to(device)).float().cpu() for part in z.split(500)]
+        )
         return measure(samples, images, digits.features())
 
 

@@ -1,8 +1,9 @@
-"""What every recipe shares: the device, data parallelism, and a loop that survives interruption.
+"""What recipes share: device, data parallelism, a loop that survives interruption.
 
-Accelerate chooses the device, casts to the precision that `runtime` measured, and averages gradients
-between processes. A recipe draws all its randomness in one stream of batches, so that a run is resumed by
-skipping what it has seen, and so that every process sees the same stream and takes its own rows of it.
+Accelerate chooses the device, casts to the precision that `runtime` measured, and
+averages gradients between processes. A recipe draws all its randomness in one stream
+of batches, so that a run is resumed by skipping what it has seen, and so that every
+process sees the same stream and takes its own rows of it.
 """
 
 import json
@@ -22,21 +23,31 @@ from aigc_lib.recipes.checkpoint import CheckpointError, write_atomically
 
 
 def accelerator() -> Accelerator:
-    """Accelerate's handle on the device and the other processes, in the precision that `runtime` chose."""
+    """Accelerate's handle on device and processes, in the precision of `runtime`."""
     mixed = "bf16" if runtime.precision() == "bf16" else "no"
     return Accelerator(cpu=runtime.device().type == "cpu", mixed_precision=mixed)
 
 
 def my_rows(batch: Tensor, accelerator: Accelerator) -> Tensor:
-    """This process's rows of a global batch (B, ...): every `num_processes`-th, on its device."""
+    """This process's rows of a batch (B, ...): every `num_processes`-th of them."""
     if len(batch) % accelerator.num_processes:
-        raise ValueError(f"batch of {len(batch)} rows: expected a multiple of {accelerator.num_processes} processes")
-    return batch[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
+        raise ValueError(
+            f"batch of {len(batch)} rows: expected a multiple of "
+            f"{accelerator.num_processes} processes"
+        )
+    return batch[accelerator.process_index :: accelerator.num_processes].to(
+        accelerator.device
+    )
 
 
-def mean_over_processes(parts: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+def mean_over_processes(
+    parts: dict[str, Tensor], accelerator: Accelerator
+) -> dict[str, Tensor]:
     """Named scalars averaged over all processes: the loss of the global batch."""
-    return {name: accelerator.reduce(value.detach(), "mean") for name, value in parts.items()}
+    return {
+        name: accelerator.reduce(value.detach(), "mean")
+        for name, value in parts.items()
+    }
 
 
 def resumable(
@@ -52,21 +63,27 @@ def resumable(
     accelerator: Accelerator,
     save_every: int = 500,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """`fit` that saves the whole state to `path` every `save_every` steps and when stopped, and can go on from it.
+    """`fit` that saves its state to `path`, and can go on from it.
 
-    parts: what has a state, by name; identity: what must be equal in a run that goes on. Yields (step, logs) with
-    the step counted from the very first run. Raises ValueError for `resume` with `seconds`, and CheckpointError
-    when there is no state to go on from, it is damaged, or it belongs to another run.
+    The state is saved every `save_every` steps and when the run is stopped. parts: what
+    has a state, by name; identity: what must be equal in a run that goes on. Yields
+    (step, logs) with the step counted from the very first run. Raises ValueError for
+    `resume` with `seconds`, and CheckpointError when there is no state to go on from,
+    it is damaged, or it belongs to another run.
     """
     if resume and steps is None:
-        raise ValueError("resume with seconds: expected steps, since only these say how much is left")
+        raise ValueError(
+            "resume with seconds: expected steps, since only these say how much is left"
+        )
     start = load_state(parts, path, identity) if resume else 0
     if start == steps:
         raise ValueError(f"resume: all {steps} steps are done already")
     left = None if steps is None else steps - start
     step = start
     try:
-        for count, logs in fit(update, islice(stream, start, None), steps=left, seconds=seconds):
+        for count, logs in fit(
+            update, islice(stream, start, None), steps=left, seconds=seconds
+        ):
             step = start + count
             if step % save_every == 0 and accelerator.is_main_process:
                 save_state(parts, path, identity, step)
@@ -84,8 +101,13 @@ def last_step(loop: Iterator[tuple[int, dict[str, float]]]) -> int:
     return step
 
 
-def save_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, identity: dict, step: int) -> None:
-    """Write the tensors of every part, in full precision, with `step` and `identity`, atomically."""
+def save_state(
+    parts: dict[str, nn.Module | torch.optim.Optimizer],
+    path: Path,
+    identity: dict,
+    step: int,
+) -> None:
+    """Write the tensors of every part, in full precision, with step and identity."""
     tensors = {}
     for name, part in parts.items():
         for key, value in _tensors(part).items():
@@ -94,7 +116,9 @@ def save_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, 
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def load_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, identity: dict) -> int:
+def load_state(
+    parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, identity: dict
+) -> int:
     """Put a saved state back into `parts`; return the step it was saved at."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -108,18 +132,28 @@ def load_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, 
     for key in identity | saved:
         if saved.get(key) != identity.get(key):
             raise CheckpointError(
-                f"saved state {path} belongs to another run: {key} is {saved.get(key)!r} there, "
+                f"saved state {path} belongs to another run: "
+                f"{key} is {saved.get(key)!r} there, "
                 f"expected {identity.get(key)!r}"
             )
     for name, part in parts.items():
-        own = {key.split("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        own = {
+            key.split("/", 1)[1]: value
+            for key, value in tensors.items()
+            if key.startswith(f"{name}/")
+        }
         if isinstance(part, torch.optim.Optimizer):
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in own.items():
                 index, field = key.split("/")
                 state.setdefault(int(index), {})[field] = value
             part.load_state_dict({**part.state_dict(), "state": state})
-            for parameter, fields in part.state.items():  # fused optimizers want the parameter's own memory layout
+            for (
+                parameter,
+                fields,
+            ) in (
+                part.state.items()
+            ):  # fused optimizers want the parameter's own memory layout
                 for field, value in fields.items():
                     if value.shape == parameter.shape:
                         fields[field] = torch.empty_like(parameter).copy_(value)
@@ -129,8 +163,12 @@ def load_state(parts: dict[str, nn.Module | torch.optim.Optimizer], path: Path, 
 
 
 def _tensors(part: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors of a module by name, or of an optimizer by parameter index and field."""
+    """The tensors of a module by name, of an optimizer by parameter index and field."""
     if isinstance(part, torch.optim.Optimizer):
         state = part.state_dict()["state"]
-        return {f"{i}/{field}": torch.as_tensor(v) for i, fields in state.items() for field, v in fields.items()}
+        return {
+            f"{i}/{field}": torch.as_tensor(v)
+            for i, fields in state.items()
+            for field, v in fields.items()
+        }
     return part.state_dict()

@@ -10,9 +10,15 @@ from aigc_lib.data.toy import Mixture
 from aigc_lib.evaluate import measure, negative_elbo
 from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.losses import vae_loss
-from aigc_lib.models import VAE, conv_vae
+from aigc_lib.models.vae import VAE, conv_vae
 from aigc_lib.recipes import digits
-from aigc_lib.recipes.run import accelerator, last_step, mean_over_processes, my_rows, resumable
+from aigc_lib.recipes.run import (
+    accelerator,
+    last_step,
+    mean_over_processes,
+    my_rows,
+    resumable,
+)
 from aigc_lib.sample import fit_prior, from_prior
 
 STEPS, BATCH, PEAK_LR = 12_000, 128, 4e-3
@@ -25,9 +31,19 @@ def build() -> VAE:
 
 
 def train(
-    *, state: Path, steps: int | None, seconds: float | None, seed: int, images: Tensor, identity: dict, resume: bool
+    *,
+    state: Path,
+    steps: int | None,
+    seconds: float | None,
+    seed: int,
+    images: Tensor,
+    identity: dict,
+    resume: bool,
 ) -> tuple[VAE, int]:
-    """Convolutional VAE with 20 latents; images (N, 1, 28, 28) in [-1, 1]. Returns it and the steps done."""
+    """Convolutional VAE with 20 latents; images (N, 1, 28, 28) in [-1, 1].
+
+    Returns it and the steps done.
+    """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     accelerate = accelerator()
@@ -37,14 +53,18 @@ def train(
     used = progress(steps=steps, seconds=seconds)
 
     def stream():
-        for step, (x,) in enumerate(data.batches(images, batch_size=BATCH, generator=generator)):
+        for step, (x,) in enumerate(
+            data.batches(images, batch_size=BATCH, generator=generator)
+        ):
             yield step, x, torch.randn(BATCH, vae.latent_dim, generator=generator)
 
     def update(batch):
         step, x, eps = batch
         x, eps = my_rows(x, accelerate), my_rows(eps, accelerate)
         optimizer.param_groups[0]["lr"] = PEAK_LR * warmup_cosine(used(step))
-        logits, mu, logvar = (output.float() for output in model(x, eps))  # the loss in float32, always
+        logits, mu, logvar = (
+            output.float() for output in model(x, eps)
+        )  # the loss in float32, always
         parts = vae_loss(logits, x, mu, logvar)
         optimizer.zero_grad()
         accelerate.backward(parts["loss"])
@@ -53,31 +73,47 @@ def train(
 
     parts = {"model": vae, "optimizer": optimizer}
     limits = {"steps": steps, "seconds": seconds, "resume": resume}
-    done = last_step(resumable(update, stream(), parts, state, identity, **limits, accelerator=accelerate))
+    done = last_step(
+        resumable(
+            update, stream(), parts, state, identity, **limits, accelerator=accelerate
+        )
+    )
     return vae.eval(), done
 
 
-def metrics(vae: VAE, training: dict[str, Tensor], held_out: dict[str, Tensor]) -> dict[str, float]:
-    """-ELBO in nats and the meter on held-out images, with the prior N(0, I) and with one fitted to training codes."""
+def metrics(
+    vae: VAE, training: dict[str, Tensor], held_out: dict[str, Tensor]
+) -> dict[str, float]:
+    """-ELBO in nats and the meter on held-out images, by two priors.
+
+    One is N(0, I), the other is fitted to training codes.
+    """
     images, device = held_out["images"], next(vae.parameters()).device
     prior = fitted_prior(vae, training["images"])
     row = {}
     for suffix, choice in {"": None, "_fitted": prior}.items():
         generator = torch.Generator().manual_seed(0)
         elbo = negative_elbo(vae, images, generator, prior=choice)
-        samples = from_prior(vae.images, len(images), vae.latent_dim, generator, device, choice).cpu()
+        samples = from_prior(
+            vae.images, len(images), vae.latent_dim, generator, device, choice
+        ).cpu()
         row |= {f"test_{name}{suffix}": value for name, value in elbo.items()}
-        row |= {f"{name}{suffix}": value for name, value in measure(samples, images, digits.features()).items()}
+        row |= {
+            f"{name}{suffix}": value
+            for name, value in measure(samples, images, digits.features()).items()
+        }
     return row
 
 
 @torch.no_grad()
 def fitted_prior(vae: VAE, images: Tensor, components: int = 20) -> Mixture:
-    """A mixture fitted to the codes of at most 20,000 training images: a better prior than N(0, I)."""
+    """A mixture fitted to the codes of at most 20,000 images: a better prior."""
     generator = torch.Generator().manual_seed(0)
     parts = []
     for x in images[:20_000].split(1000):
         mu, logvar = (t.cpu() for t in vae.encode(x.to(next(vae.parameters()).device)))
-        parts.append(mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator))
+        parts.append(
+            mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)
+        )
     codes = torch.cat(parts)
     return fit_prior(codes, min(components, len(codes) // 100 + 1), generator=generator)

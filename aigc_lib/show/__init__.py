@@ -1,11 +1,12 @@
-"""Everything that ends up on the page: figures, image grids, players, widgets, source code.
+"""All that ends up on the page: figures, grids, players, widgets, claims, sources.
 
-Each function returns an object that Jupyter, Colab and the static site display; each picture takes an
-`alt` text that says what a reader who cannot see it needs to know. Importing this package sets the
-course's matplotlib style.
+Most functions return an object that Jupyter, Colab and the static site display; each
+picture takes an `alt` text that says what a reader who cannot see it needs to know.
+Importing this package sets the course's matplotlib style.
 """
 
 from aigc_lib.show.bugs import expect_error
+from aigc_lib.show.claim import claim
 from aigc_lib.show.explore import explore
 from aigc_lib.show.figures import COLORS, figure
 from aigc_lib.show.images import grid, row
@@ -13,4 +14,15 @@ from aigc_lib.show.player import player
 from aigc_lib.show.source import show_source
 from aigc_lib.show.table import table
 
-__all__ = ["COLORS", "expect_error", "explore", "figure", "grid", "player", "row", "show_source", "table"]
+__all__ = [
+    "COLORS",
+    "claim",
+    "expect_error",
+    "explore",
+    "figure",
+    "grid",
+    "player",
+    "row",
+    "show_source",
+    "table",
+]

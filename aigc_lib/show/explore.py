@@ -1,4 +1,7 @@
-"""Move sliders over a live model; the static page gets the precomputed frames of the same figure."""
+"""Move sliders over a live model.
+
+The static page gets the precomputed frames of the same figure.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -14,21 +17,25 @@ MAX_FRAMES = 400
 
 
 class Explorer:
-    """One display with two faces: a widget where a kernel runs, a player where none does."""
+    """One display: a widget where a kernel runs, a player where none does."""
 
     def __init__(self, live: widgets.Widget, page: str, alt: str):
         self.live, self.page, self.alt = live, page, alt
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {**self.live._repr_mimebundle_(), "text/html": self.page, "text/plain": self.alt}
+        still = {"text/html": self.page, "text/plain": self.alt}
+        return {**self.live._repr_mimebundle_(), **still}
 
 
-def explore(fn: Callable[..., Tensor], *, alt: str, scale: int = 6, **sliders: Sequence[float]) -> Explorer:
-    """Show `fn(name=value, …)`, an image (C, H, W) in [-1, 1], under one or two sliders.
+def explore(
+    fn: Callable[..., Tensor], *, alt: str, scale: int = 6, **sliders: Sequence[float]
+) -> Explorer:
+    """Show the image `fn(name=value, …)` under one or two sliders.
 
-    Each keyword gives a slider and its values, for example `u=[0.0, 0.5, 1.0]`. In Jupyter and Colab the
-    sliders move continuously from the first to the last value and call `fn`; the static page steps
-    through the values given. Raises ValueError for more than 400 frames or another number of sliders.
+    The image is (C, H, W) in [-1, 1]. Each keyword gives a slider and its values, for
+    example `u=[0.0, 0.5, 1.0]`. In Jupyter and Colab the sliders move continuously from
+    the first to the last value and call `fn`; the static page steps through the values
+    given. Raises ValueError for more than 400 frames or another number of sliders.
     """
     alt_text(alt)
     count = 1
@@ -36,14 +43,17 @@ def explore(fn: Callable[..., Tensor], *, alt: str, scale: int = 6, **sliders: S
         count *= len(values)
     if len(sliders) not in (1, 2) or not 1 <= count <= MAX_FRAMES:
         raise ValueError(
-            f"{len(sliders)} sliders with {count} frames: expected one or two sliders, at most {MAX_FRAMES} frames"
+            f"{len(sliders)} sliders with {count} frames: "
+            f"expected one or two sliders, at most {MAX_FRAMES} frames"
         )
-    names = list(sliders)
-    grids = torch.cartesian_prod(*(torch.tensor(list(v), dtype=torch.float64) for v in sliders.values()))
-    frames = torch.stack([fn(**dict(zip(names, row, strict=True))) for row in grids.reshape(count, -1).tolist()])
-    frames = frames.reshape(*(len(v) for v in sliders.values()), *frames.shape[1:])
-    labels = {name: [f"{value:.2g}" for value in values] for name, values in sliders.items()}
-    return Explorer(_live(fn, sliders, scale), player(frames, labels, alt=alt, scale=scale).data, alt)
+    axes = [torch.tensor(list(v), dtype=torch.float64) for v in sliders.values()]
+    places = torch.cartesian_prod(*axes).reshape(count, -1).tolist()
+    frames = [fn(**dict(zip(sliders, place, strict=True))) for place in places]
+    frames = torch.stack(frames)
+    frames = frames.reshape(*map(len, axes), *frames.shape[1:])
+    labels = {name: [f"{v:.2g}" for v in values] for name, values in sliders.items()}
+    live = _live(fn, sliders, scale)
+    return Explorer(live, player(frames, labels, alt=alt, scale=scale).data, alt)
 
 
 def _live(fn, sliders, scale) -> widgets.Widget:
@@ -52,14 +62,19 @@ def _live(fn, sliders, scale) -> widgets.Widget:
     for name, values in sliders.items():
         low, high = min(values), max(values)
         controls[name] = widgets.FloatSlider(
-            min=low, max=high, value=(low + high) / 2, step=(high - low) / 100 or 1, description=name
+            min=low,
+            max=high,
+            value=(low + high) / 2,
+            step=(high - low) / 100 or 1,
+            description=name,
         )
     picture = widgets.Image(format="png")
     picture.layout.object_fit, picture.layout.align_self = "contain", "flex-start"
 
     def redraw(_=None):
         image = fn(**{name: control.value for name, control in controls.items()})
-        picture.value = png(tile(image.repeat_interleave(scale, -1).repeat_interleave(scale, -2)[None], 1))
+        large = image.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+        picture.value = png(tile(large[None], 1))
 
     for control in controls.values():
         control.observe(redraw, names="value")

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-# One colour per role, readable on white and on near-black; pair them with markers or line styles.
+# One colour per role, readable on white and on near-black; pair them with markers or
+# line styles.
 COLORS = {"data": "#2f81c7", "sample": "#d9622b", "loss": "#8a63d2", "other": "#1a9a6c"}
 
 # Drawn in this grey, then replaced by the colour of the surrounding text.
@@ -30,14 +31,22 @@ plt.rcParams.update(
         "svg.hashsalt": "aigc",
         "font.family": "sans-serif",
         **dict.fromkeys(
-            ["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"], INK
+            [
+                "text.color",
+                "axes.edgecolor",
+                "axes.labelcolor",
+                "xtick.color",
+                "ytick.color",
+                "grid.color",
+            ],
+            INK,
         ),
     }
 )
 
 
 def figure(fig: Figure, *, alt: str) -> HTML:
-    """Turn a matplotlib figure into inline SVG with a text alternative, and close the figure.
+    """Turn a matplotlib figure into inline SVG with a text alternative, and close it.
 
     Raises ValueError for an empty `alt`.
     """
@@ -48,14 +57,20 @@ def figure(fig: Figure, *, alt: str) -> HTML:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     width = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', svg, re.S)[1]) * 4 / 3
-    opening = f'<svg role="img" aria-label="{label}" style="width:100%;max-width:{width:.0f}px;height:auto" '
+    style = f"width:100%;max-width:{width:.0f}px;height:auto"
+    opening = f'<svg role="img" aria-label="{label}" style="{style}" '
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1, flags=re.S)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1, flags=re.S)
     return HTML(svg.replace("<svg ", opening, 1))
 
 
 def alt_text(alt: str) -> str:
-    """An alternative text, escaped for an HTML attribute; raises ValueError when it is empty."""
+    """An alternative text, escaped for an HTML attribute.
+
+    Raises ValueError when it is empty.
+    """
     if not alt.strip():
-        raise ValueError("alt is empty: expected a sentence that says what the picture shows")
+        raise ValueError(
+            "alt is empty: expected a sentence that says what the picture shows"
+        )
     return escape(alt, quote=True)

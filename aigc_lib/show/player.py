@@ -1,4 +1,7 @@
-"""A player for precomputed frames: one or two sliders, no kernel, no library, one piece of HTML."""
+"""A player for precomputed frames: one or two sliders in one piece of HTML.
+
+It needs no kernel and no library.
+"""
 
 import hashlib
 import math
@@ -15,15 +18,16 @@ SCRIPT = """
 (() => {
   for (const root of document.querySelectorAll('.%ID%:not([data-ready])')) {
     root.dataset.ready = '1';
-    const screen = root.querySelector('[role=img]'), sliders = [...root.querySelectorAll('input')];
+    const screen = root.querySelector('[role=img]');
+    const sliders = [...root.querySelectorAll('input')];
     const button = root.querySelector('button'), cols = %COLS%, rows = %ROWS%;
     const labels = sliders.map(s => s.dataset.labels.split('|'));
     let timer = null;
     const show = () => {
       const at = sliders.reduce((sum, s) => sum * (+s.max + 1) + +s.value, 0);
       const x = at % cols, y = Math.floor(at / cols);
-      screen.style.backgroundPosition =
-        `${cols > 1 ? 100 * x / (cols - 1) : 0}% ${rows > 1 ? 100 * y / (rows - 1) : 0}%`;
+      const part = (i, n) => n > 1 ? 100 * i / (n - 1) : 0;
+      screen.style.backgroundPosition = `${part(x, cols)}% ${part(y, rows)}%`;
       sliders.forEach((s, i) => {
         s.nextElementSibling.textContent = labels[i][s.value];
         s.setAttribute('aria-valuetext', labels[i][s.value]);
@@ -34,7 +38,11 @@ SCRIPT = """
       s.value = (+s.value + by + n) % n;
       show();
     };
-    const stop = () => { clearInterval(timer); timer = null; button.textContent = '\\u25b6 Play'; };
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      button.textContent = '\\u25b6 Play';
+    };
     const play = () => {
       timer = setInterval(() => move(sliders.length - 1, 1), %MS%);
       button.textContent = '\\u25a0 Stop';
@@ -43,7 +51,10 @@ SCRIPT = """
     button.addEventListener('click', () => timer ? stop() : play());
     screen.addEventListener('keydown', e => {
       const last = sliders.length - 1;
-      const keys = {ArrowLeft: [last, -1], ArrowRight: [last, 1], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+      const keys = {
+        ArrowLeft: [last, -1], ArrowRight: [last, 1],
+        ArrowUp: [0, -1], ArrowDown: [0, 1],
+      };
       if (e.key === ' ') { e.preventDefault(); button.click(); }
       if (keys[e.key]) { e.preventDefault(); move(...keys[e.key]); }
     });
@@ -54,19 +65,25 @@ SCRIPT = """
 
 
 def player(
-    frames: Tensor, sliders: Mapping[str, Sequence[object]], *, alt: str, scale: int = 6, interval_ms: int = 250
+    frames: Tensor,
+    sliders: Mapping[str, Sequence[object]],
+    *,
+    alt: str,
+    scale: int = 6,
+    interval_ms: int = 250,
 ) -> HTML:
-    """Show precomputed frames under one or two sliders with a play button and the arrow keys.
+    """Show precomputed frames under one or two sliders.
 
-    frames: (n1, C, H, W) or (n1, n2, C, H, W) in [-1, 1]; sliders: a name and the n labels of each axis, in
-    order. Everything is in the returned HTML, so it works on a static page. Raises ValueError when
-    the labels do not fit the frames.
+    There is a play button, and the arrow keys work. frames: (n1, C, H, W) or
+    (n1, n2, C, H, W) in [-1, 1]; sliders: a name and the n labels of each axis, in
+    order. Everything is in the returned HTML, so it works on a static page. Raises
+    ValueError when the labels do not fit the frames.
     """
     sizes = tuple(len(labels) for labels in sliders.values())
     if len(sizes) not in (1, 2) or tuple(frames.shape[:-3]) != sizes:
         raise ValueError(
-            f"frames have shape {tuple(frames.shape)} and the sliders {sizes} labels: expected one or two "
-            f"sliders with as many labels as frames along their axis"
+            f"frames have shape {tuple(frames.shape)} and the sliders {sizes} labels: "
+            "expected one or two sliders with as many labels as frames along their axis"
         )
     label = alt_text(alt)
     flat = frames.reshape(-1, *frames.shape[-3:])
@@ -76,21 +93,29 @@ def player(
     sprite = data_url(tile(flat, cols, pad=0))
     name = "player-" + hashlib.sha256((label + sprite).encode()).hexdigest()[:8]
     inputs = "".join(_slider(text, values) for text, values in sliders.items())
-    script = SCRIPT.replace("%ID%", name).replace("%COLS%", str(cols)).replace("%ROWS%", str(rows))
+    script = SCRIPT.replace("%ID%", name).replace("%MS%", str(interval_ms))
+    script = script.replace("%COLS%", str(cols)).replace("%ROWS%", str(rows))
+    frame = f"margin:0 0 1rem;width:{max(w * scale, 280)}px;max-width:100%"
+    screen = (
+        f"width:{w * scale}px;max-width:100%;aspect-ratio:{w}/{h};"
+        "image-rendering:pixelated;"
+        f"background:url({sprite}) 0 0/{cols * 100}% {rows * 100}%"
+    )
     return HTML(
-        f'<figure class="aigc-player {name}" style="margin:0 0 1rem;width:{max(w * scale, 280)}px;max-width:100%">'
-        f'<div role="img" aria-label="{label}" tabindex="0" style="width:{w * scale}px;max-width:100%;'
-        f"aspect-ratio:{w}/{h};image-rendering:pixelated;background:url({sprite}) 0 0/{cols * 100}% {rows * 100}%"
-        f'"></div>{inputs}<button type="button">&#9654; Play</button></figure>'
-        f"<script>{script.replace('%MS%', str(interval_ms))}</script>"
+        f'<figure class="aigc-player {name}" style="{frame}">'
+        f'<div role="img" aria-label="{label}" tabindex="0" style="{screen}"></div>'
+        f'{inputs}<button type="button">&#9654; Play</button></figure>'
+        f"<script>{script}</script>"
     )
 
 
 def _slider(name: str, labels: Sequence[object]) -> str:
     """One labelled range input, its value shown beside it."""
-    joined = escape("|".join(str(label).replace("|", "/") for label in labels), quote=True)
+    joined = "|".join(str(label).replace("|", "/") for label in labels)
     return (
-        f'<label style="display:flex;gap:.6rem;align-items:center"><span style="min-width:1.5rem">{escape(name)}</span>'
+        '<label style="display:flex;gap:.6rem;align-items:center">'
+        f'<span style="min-width:1.5rem">{escape(name)}</span>'
         f'<input type="range" min="0" max="{len(labels) - 1}" value="0" '
-        f'data-labels="{joined}" style="flex:1;min-width:0"><output style="min-width:3rem"></output></label>'
+        f'data-labels="{escape(joined, quote=True)}" style="flex:1;min-width:0">'
+        '<output style="min-width:3rem"></output></label>'
     )

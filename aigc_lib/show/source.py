@@ -7,10 +7,16 @@ from IPython.display import Markdown
 
 
 def show_source(thing: object) -> Markdown:
-    """The source of a function, class or method, highlighted, under its place in the library."""
+    """The source of a function, class or method, highlighted.
+
+    Above it stands its place in the library.
+    """
     try:
         code, line = inspect.getsourcelines(thing)
         place = inspect.getmodule(thing).__name__
     except (TypeError, OSError, AttributeError) as error:
-        raise ValueError(f"{thing!r}: expected a function, class or method with Python source") from error
-    return Markdown(f"`{place}`, line {line}:\n\n```python\n{dedent(''.join(code)).rstrip()}\n```")
+        raise ValueError(
+            f"{thing!r}: expected a function, class or method with Python source"
+        ) from error
+    text = dedent("".join(code)).rstrip()
+    return Markdown(f"`{place}`, line {line}:\n\n```python\n{text}\n```")

@@ -1,13 +1,10 @@
 """What this course adds to Jupyter Book.
 
-- An execution cache keyed by the library too: Jupyter Book itself looks at the code cells only, and
-  would show old outputs after a change in aigc_lib.
 - The Colab and download buttons of a chapter give notebooks/NAME.ipynb, the notebook generated from it.
 - No scripts that no page uses.
 - One search box instead of two, and a description for every page.
 """
 
-import hashlib
 from pathlib import Path
 from shutil import copy2
 
@@ -16,18 +13,8 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 
-def library_hash(root: Path) -> str:
-    """A short hash over the names and contents of every file in aigc_lib."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in (root / "aigc_lib").rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def configure(app, config):
     """Set what _config.yml cannot: see the module's docstring."""
-    root = Path(app.confdir)
-    config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / library_hash(root))
     config.html_theme_options.update(navbar_persistent=[])
     config.html_context["default_mode"] = "auto"
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from aigc_lib import data, evaluate, losses, recipes, runtime
 from aigc_lib.fit import fit
-from aigc_lib.models import Discriminator, Generator, conv_vae, mlp_discriminator, mlp_generator, mlp_vae
+from aigc_lib.models.gan import Discriminator, Generator, mlp_discriminator, mlp_generator
+from aigc_lib.models.vae import conv_vae, mlp_vae
 
 
 def vae_published(seconds: float, seed: int) -> dict:
@@ -36,7 +37,7 @@ def vae_published(seconds: float, seed: int) -> dict:
     for step, _ in fit(update, stream, seconds=seconds):  # noqa: B007
         pass
     splits = ({"images": data.mnist(split)[0]} for split in ("train", "test"))
-    return {"steps": step, **recipes.RECIPES["vae"].metrics(vae.eval(), *splits)}
+    return {"steps": step, **recipes.recipe("vae").metrics(vae.eval(), *splits)}
 
 
 def gan_published(seconds: float, seed: int) -> dict:

@@ -1,0 +1,138 @@
+"""Run every chapter many times, at other seeds, instruction sets and numbers of threads, and count failed claims.
+
+    python tools/stress.py                       all chapters, 8 runs each
+    python tools/stress.py --runs 16 gan vae     two of them, 16 runs each
+
+Every run has another seed. Half have AVX2 instructions only (where the processor has more), half one thread and
+half two; runs with one thread go two at a time, runs with two alone. The record grows to the number of runs asked
+for: what was run before is kept while the chapter, the files it opens and the machine are the same, so a chapter
+that has not changed costs nothing. It is written after every run, to aigc_lib/evaluate/results/stress.json.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import torch
+from bench.run import AVX2, provenance
+from pages import ROOT, Executed, execution, file_digest, opened_files, problems_of, with_code
+from parallel import ONE_THREAD, Finished, run_all, stop_on_terminate
+
+RECORD = ROOT / "aigc_lib" / "evaluate" / "results" / "stress.json"
+TWO_THREADS = {name: "2" for name in ONE_THREAD}
+
+
+def plan(seed: int, more_than_avx2: bool) -> dict[str, str | int]:
+    """The conditions of the run with this seed (1, 2, …): four in turn, and what they are called."""
+    limited = more_than_avx2 and seed % 4 in (0, 3)
+    return {"seed": seed, "threads": 2 - seed % 2, "instructions": "AVX2" if limited else "all"}
+
+
+def settings(conditions: dict) -> dict[str, str]:
+    """The environment of a run under these conditions."""
+    threads = ONE_THREAD if conditions["threads"] == 1 else TWO_THREADS
+    limit = AVX2 if conditions["instructions"] == "AVX2" else {}
+    return {**threads, **limit, "AIGC_SEED": str(conditions["seed"]), "AIGC_PRECISION": "fp32"}
+
+
+def fingerprint(root: Path, chapter: str, files: list[str]) -> str:
+    """A hash of a chapter's code and of every file it opens, so that a changed one is run again."""
+    digest = hashlib.sha256(Executed(root).cells(f"chapters/{chapter}").encode())
+    for name in files:
+        digest.update(f"{name} {file_digest(root / name)}".encode())
+    return digest.hexdigest()[:16]
+
+
+def result(root: Path, chapter: str, conditions: dict, done: Finished, out: Path) -> tuple[dict, list[str]]:
+    """What to write down about one run, and the files that it opened."""
+    if done.status != 0:
+        last = (done.output.strip().splitlines() or ["it printed nothing"])[-1]
+        return {**conditions, "seconds": done.seconds, "failed": [f"could not be executed: {last}"]}, []
+    nb = nbformat.read(out / "page.ipynb", as_version=4)
+    page = f"chapters/{chapter}"
+    problems = problems_of(nb, page, (root / f"{page}.md").read_text())
+    failed = [f"line {problem.line}: {problem.message}" for problem in problems]
+    return {**conditions, "seconds": round(done.seconds, 1), "failed": failed}, opened_files(out / "opened.txt", root)
+
+
+def stress(root: Path, record_file: Path, chapters: list[str], runs: int, machine: dict) -> dict:
+    """Bring the record of `chapters` to `runs` runs each; returns it."""
+    record = json.loads(record_file.read_text()) if record_file.exists() else {"chapters": {}}
+    if record.get("machine", {}).get("cpu") != machine["cpu"]:
+        record = {"chapters": {}}
+    record["machine"] = machine
+    known = record["chapters"]
+    for chapter in chapters:
+        old = known.get(chapter)
+        if old is None or old["fingerprint"] != fingerprint(root, chapter, old["files"]):
+            known[chapter] = {"fingerprint": fingerprint(root, chapter, []), "files": [], "runs": []}
+    more = machine["cpu_capability"] not in ("AVX2", "DEFAULT", "NO AVX")
+    for threads, at_once in ((1, 2), (2, 1)):
+        todo = {}
+        for chapter in chapters:
+            seeds = {run["seed"] for run in known[chapter]["runs"]}
+            for conditions in (plan(seed, more) for seed in range(1, runs + 1) if seed not in seeds):
+                if conditions["threads"] == threads:
+                    name = f"{chapter} {conditions['seed']} ({threads} thread(s), {conditions['instructions']})"
+                    todo[name] = chapter, conditions
+        with tempfile.TemporaryDirectory() as folder:
+            out = {name: Path(folder, str(i)) for i, name in enumerate(todo)}
+            commands = {
+                name: (execution(root / "chapters" / f"{chapter}.md", out[name], root), settings(conditions))
+                for name, (chapter, conditions) in todo.items()
+            }
+            for done in run_all(commands, at_once, max(map(len, todo), default=0)):
+                chapter, conditions = todo[done.name]
+                run, files = result(root, chapter, conditions, done, out[done.name])
+                entry = known[chapter]
+                entry["runs"] = sorted([*entry["runs"], run], key=lambda run: run["seed"])
+                entry["files"] = sorted({*entry["files"], *files})
+                entry["fingerprint"] = fingerprint(root, chapter, entry["files"])
+                record_file.write_text(json.dumps(record, indent=1) + "\n")
+                print(f"  {done.name} {done.seconds:.0f} s{''.join(f'{chr(10)}    {x}' for x in run['failed'])}")
+    record_file.write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def summary(record: dict) -> str:
+    """A line for each chapter: runs, seconds, and every failed claim with how often it failed."""
+    lines = [f"{record['machine']['cpu']}, {record['machine']['date']}"]
+    for chapter, entry in record["chapters"].items():
+        if not entry["runs"]:
+            continue
+        seconds = [run["seconds"] for run in entry["runs"]]
+        low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+        failed = Counter(line.split(": ✗")[0] for run in entry["runs"] for line in run["failed"])
+        lines.append(
+            f"{chapter:12} {len(seconds)} runs, {low:.0f} / {middle:.0f} / {high:.0f} s (min, median, max), "
+            f"{'no claim failed' if not failed else 'FAILED:'}"
+        )
+        lines += [f"    {where}: {count} of {len(seconds)} runs" for where, count in failed.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run chapters under many conditions and count failed claims.")
+    known = [page.removeprefix("chapters/") for page in with_code() if page.startswith("chapters/")]
+    parser.add_argument("chapters", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)} (default: all)")
+    parser.add_argument("--runs", type=int, default=8)
+    args = parser.parse_args()
+    if unknown := set(args.chapters) - set(known):
+        sys.exit(f"unknown chapter {sorted(unknown)[0]!r}; known: {', '.join(known)}")
+    if args.runs < 8:
+        sys.exit(f"--runs {args.runs}: expected at least 8, or some conditions would be left out")
+    stop_on_terminate()
+    torch.set_num_threads(2)
+    record = stress(ROOT, RECORD, args.chapters or known, args.runs, provenance())
+    print(summary(record))
+    sys.exit(1 if any(run["failed"] for entry in record["chapters"].values() for run in entry["runs"]) else 0)
+
+
+if __name__ == "__main__":
+    main()
