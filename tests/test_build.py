@@ -14,6 +14,8 @@ import parallel
 import pytest
 import stress
 
+from aigc_lib import show
+
 HEAD = """---
 jupytext:
   text_representation:
@@ -243,6 +245,14 @@ def test_stress_plans_all_conditions_in_equal_parts():
     assert (
         limited["OMP_NUM_THREADS"] == "2" and limited["ATEN_CPU_CAPABILITY"] == "avx2" and limited["AIGC_SEED"] == "4"
     )
+
+
+def test_a_false_claim_is_what_the_search_for_problems_finds(capsys):
+    show.claim(False, "one is two")
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("f()")])
+    nb.cells[0].outputs = [nbformat.v4.new_output("stream", text=capsys.readouterr().out)]
+    (problem,) = pages.problems_of(nb, "p", "f()")
+    assert problem.message == "✗ one is two" and not problem.failed
 
 
 def test_problems_are_found_where_they_stand():

@@ -8,6 +8,7 @@ import jupytext
 import pytest
 import torch
 import yaml
+from make_notebooks import Converter
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "chapters").glob("*.md"))
@@ -43,6 +44,22 @@ def test_template(path):
     assert "show_source" in text and "assert_close" in text
     assert "show.explore(" in text or "show.player(" in text
     assert re.search(r"^ +description: \".{50,200}\"$", text, re.M)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_included_code_is_no_wider_than_the_page(path):
+    convert = Converter(path, "https://h/o/r", "main", None).markdown
+    for directive in re.findall(r"^```\{literalinclude\}.*?^```$", path.read_text(), re.M | re.S):
+        assert all(len(line) <= 88 for line in convert(directive).splitlines()), directive
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_claims_say_their_sentence_in_one_piece(path):
+    """A claim stands where everybody sees it: not under a condition that might never be true."""
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "code" and "show.claim(" in cell.source:
+            for node in ast.walk(ast.parse(cell.source)):
+                assert not (isinstance(node, ast.If | ast.Try) and "show.claim" in ast.unparse(node)), cell.source
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)

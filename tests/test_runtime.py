@@ -15,6 +15,19 @@ def test_seed_repeats_weights_and_noise_separately():
     assert torch.equal(torch.randn(4, generator=runtime.seed(3)), noise)
 
 
+def test_aigc_seed_moves_every_seed_and_a_bad_one_is_named(monkeypatch):
+    monkeypatch.setenv("AIGC_SEED", "2")
+    shifted = torch.randn(4, generator=runtime.seed(1))
+    weights = torch.randn(4)
+    monkeypatch.delenv("AIGC_SEED")
+    assert torch.equal(torch.randn(4, generator=runtime.seed(3)), shifted)
+    assert torch.equal(torch.randn(4), weights)
+    assert not torch.equal(torch.randn(4, generator=runtime.seed(1)), shifted)
+    monkeypatch.setenv("AIGC_SEED", "two")
+    with pytest.raises(ValueError, match="AIGC_SEED='two': expected a whole number"):
+        runtime.seed(1)
+
+
 def test_device_override_names_a_bad_value(monkeypatch):
     monkeypatch.setenv("AIGC_DEVICE", "cpu")
     assert runtime.device().type == "cpu"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 
 import matplotlib.pyplot as plt
@@ -105,6 +106,30 @@ def test_table_refuses_ragged_rows():
     assert '<td style="text-align:right">1.23</td>' in show.table(["a", "b"], [[1.234, "x"]]).data
     with pytest.raises(ValueError, match="2 cells: expected 1"):
         show.table(["a"], [[1, 2]])
+
+
+def test_a_claim_is_said_with_a_mark_and_stops_nobody(capsys):
+    show.claim(torch.tensor(2.0) > 1, "two is more than one")
+    show.claim(np.float64(1) > 2, "one is more\n   than two")
+    show.claim(math.nan < 1, "a number that is none is small")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "✓ two is more than one" and said[1] == "✗ one is more than two"
+    assert "processor" in said[2] and said[3].startswith("✗ a number")
+
+
+def test_a_false_claim_raises_where_tests_ask_for_it(monkeypatch):
+    monkeypatch.setenv("AIGC_STRICT", "1")
+    show.claim(True, "two is more than one")
+    with pytest.raises(AssertionError, match="✗ one is more than two"):
+        show.claim(False, "one is more than two")
+
+
+@pytest.mark.parametrize("condition", [torch.tensor([True, False]), np.array([True, True]), None, "yes", [True]])
+def test_a_claim_wants_one_truth_value_and_a_sentence(condition):
+    with pytest.raises(ValueError, match="condition="):
+        show.claim(condition, "something")
+    with pytest.raises(ValueError, match="sentence="):
+        show.claim(True, " ")
 
 
 def test_a_bug_that_does_not_show_fails_the_cell(capsys):

@@ -23,7 +23,7 @@ def execute(root: Path = ROOT) -> Executed:
     at_once = jobs()
     print(f"{len(reasons)} of {len(pages)} pages to execute, {at_once} at a time", flush=True)
     for line in executed.run(list(reasons), at_once):
-        print(line, flush=True)
+        print(f"{line}\n", end="", flush=True)
     return executed
 
 

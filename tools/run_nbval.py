@@ -33,8 +33,9 @@ def main() -> None:
     start, failed = time.perf_counter(), []
     print(f"nbval: {len(names)} notebooks, {at_once} at a time", flush=True)
     for done in run_all(commands, at_once, max(map(len, names))):
-        print(f"  {done.name:12} {done.seconds:4.0f} s{'' if done.status == 0 else ', FAILED'}", flush=True)
-        if done.status != 0:
+        good = done.status == 0
+        print(f"  {done.name:12} {done.seconds:4.0f} s{'' if good else ', FAILED'}\n", end="", flush=True)
+        if not good:
             failed.append(done.name)
             print(done.output)
     print(f"nbval: {len(names) - len(failed)} of {len(names)} passed in {time.perf_counter() - start:.0f} s")

@@ -19,7 +19,8 @@ def test_an_exported_generator_draws_the_same_digits(tmp_path):
     program = torch.export.export(generator, (z,), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "digits.pt2")
 
-    anywhere = torch.export.load(tmp_path / "digits.pt2").module()  # needs torch, not the course
+    # This needs torch, not the course:
+    anywhere = torch.export.load(tmp_path / "digits.pt2").module()
     with torch.no_grad():
         torch.testing.assert_close(anywhere(z), generator(z))
     # [/at-work]

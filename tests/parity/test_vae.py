@@ -14,7 +14,8 @@ def test_our_posterior_is_diffusers_posterior():
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
     mu, logvar = torch.randn(8, 20), torch.randn(8, 20)
-    posterior = DiagonalGaussianDistribution(torch.cat([mu, logvar], dim=1)[..., None, None])  # wants (B, 2D, H, W)
+    both = torch.cat([mu, logvar], dim=1)[..., None, None]  # (B, 2D, H, W)
+    posterior = DiagonalGaussianDistribution(both)
 
     torch.testing.assert_close(losses.gaussian_kl(mu, logvar), posterior.kl())
     eps = torch.randn(8, 20, generator=torch.Generator().manual_seed(0))

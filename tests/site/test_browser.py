@@ -21,6 +21,15 @@ def test_no_horizontal_scrolling_on_a_phone(open_page, page):
     assert opened.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_of_code_is_cut_off_on_a_laptop(open_page, page):
+    opened, _ = open_page(page, width=1280)
+    opened.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    opened.evaluate("document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'))")
+    cut = "[...document.querySelectorAll('.bd-content pre')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert opened.evaluate(f"{cut}.map(e => e.textContent.slice(0, 80))") == []
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_the_player_reacts_to_mouse_and_keyboard(open_page, page):
     opened, problems = open_page(page)

@@ -5,10 +5,11 @@ import sys
 
 import nbformat
 import pytest
+import run_nbval as run_nbval_tool
 
 from .conftest import ROOT
 
-PREPARED = sorted((ROOT / "_build" / "nbval").glob("*.ipynb"))
+PREPARED = sorted((ROOT / "_build" / "nbval").glob("*/*.ipynb"))
 
 
 def checked(nb):
@@ -38,6 +39,19 @@ def run_nbval(nb, folder):
         "no:cacheprovider",
     ]
     return subprocess.run([*command, str(path)], capture_output=True, text=True, cwd=folder)
+
+
+def test_a_false_claim_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIGC_STRICT", run_nbval_tool.SETTINGS["AIGC_STRICT"])
+    path = next(path for path in PREPARED if path.stem == "warmup")
+    nb = nbformat.read(path, as_version=4)
+    claim = "from aigc_lib import show\nshow.claim({}, 'seeded: one is two')"
+    nb.cells = [*nb.cells[:2], nbformat.v4.new_code_cell(claim.format(True))]
+    good = run_nbval(nb, tmp_path)
+    assert good.returncode == 0, good.stdout
+    nb.cells[-1].source = claim.format(False)
+    bad = run_nbval(nb, tmp_path)
+    assert bad.returncode == 1 and "✗ seeded: one is two" in bad.stdout, bad.stdout
 
 
 def first_printed(nb):

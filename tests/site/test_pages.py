@@ -75,6 +75,23 @@ def test_buttons_give_the_generated_notebook(page):
     assert given == nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
 
 
+def false_claims(soup):
+    """What a page's cells printed after ✗."""
+    printed = "\n".join(output.get_text() for output in soup.select(".cell_output pre"))
+    return [line for line in printed.splitlines() if line.startswith("✗ ")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_claim_holds(page):
+    assert false_claims(SOUP[page]) == []
+
+
+def test_a_false_claim_would_be_seen():
+    page = next(page for page in CHAPTERS if "✓ " in SOUP[page].get_text())
+    html = str(SOUP[page])
+    assert false_claims(BeautifulSoup(html.replace("✓ ", "✗ "), "html.parser")) != []
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_no_traceback_no_progress_bar_no_widget_state(page):
     html = (HTML / page).read_text()

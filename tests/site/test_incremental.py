@@ -1,0 +1,44 @@
+"""Which pages of the real course are executed again when one file changes: from the record of the last build."""
+
+import pytest
+from pages import ROOT, Executed, file_digest, with_code
+
+RESULTS, CHECKPOINTS = "aigc_lib/evaluate/results", "aigc_lib/recipes/checkpoints"
+CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae"}  # the first five: later ones change nothing here
+
+
+def again(changed):
+    """The pages that a build would execute if this file had another content."""
+
+    def digest(path):
+        return "changed" if path == ROOT / changed else file_digest(path)
+
+    executed = Executed(ROOT)
+    assert (ROOT / changed).is_file()
+    assert all(executed.reason(page) is None for page in with_code()), "build the site first"
+    return {page.split("/")[1] for page in with_code() if executed.reason(page, digest)}
+
+
+@pytest.mark.parametrize(
+    "changed, pages",
+    [
+        ("aigc_lib/models/gan.py", {"gan", "gan_family"}),
+        ("aigc_lib/models/vae.py", {"vae"}),
+        ("aigc_lib/models/stylegan.py", {"gan", "gan_family"}),  # one module holds the recipes of all GANs
+        ("aigc_lib/models/classifier.py", {"data", "gan", "gan_family", "vae"}),
+        ("aigc_lib/exercises/vae.py", {"vae"}),
+        ("aigc_lib/exercises/gan_family.py", {"gan_family"}),
+        ("aigc_lib/exercises/verdict.py", CHAPTERS),
+        ("aigc_lib/show/figures.py", CHAPTERS | {"speed"}),
+        ("aigc_lib/data/shipped/mnist.npz", CHAPTERS),
+        (f"{CHECKPOINTS}/stylegan.safetensors", {"gan_family"}),
+        (f"{CHECKPOINTS}/vae.safetensors", {"vae"}),
+        (f"{CHECKPOINTS}/digits.safetensors", {"data", "gan", "gan_family", "vae"}),
+        (f"{RESULTS}/vae.json", {"vae"}),
+        (f"{RESULTS}/speed.json", {"speed"}),
+        ("aigc_lib/recipes/__main__.py", set()),  # the command line
+        ("README.md", set()),
+    ],
+)
+def test_a_changed_file_executes_who_needs_it(changed, pages):
+    assert again(changed) & (CHAPTERS | {"speed"}) == pages
