@@ -129,7 +129,10 @@ def main() -> None:
         sys.exit(f"--runs {args.runs}: expected at least 8, or some conditions would be left out")
     stop_on_terminate()
     torch.set_num_threads(2)
-    record = stress(ROOT, RECORD, args.chapters or known, args.runs, provenance())
+    try:
+        record = stress(ROOT, RECORD, args.chapters or known, args.runs, provenance())
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. What was run is kept: the same command goes on from there.")
     print(summary(record))
     sys.exit(1 if any(run["failed"] for entry in record["chapters"].values() for run in entry["runs"]) else 0)
 

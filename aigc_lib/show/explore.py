@@ -23,8 +23,12 @@ class Explorer:
         self.live, self.page, self.alt = live, page, alt
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        still = {"text/html": self.page, "text/plain": self.alt}
-        return {**self.live._repr_mimebundle_(), **still}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.live.model_id}
+        return {  # written out, since ipywidgets 7, which Colab has, offers no bundle
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": self.page,
+            "text/plain": self.alt,
+        }
 
 
 def explore(
