@@ -176,19 +176,19 @@ def test_an_interrupted_build_leaves_no_process_and_is_taken_up_again(root, monk
 
 def test_a_second_build_waits_for_the_first(root):
     code = (
-        "import pages, pathlib, sys, time\n"
+        "import pages, pathlib, sys\n"
         f"with pages.only_one(pathlib.Path({str(root)!r})):\n"
-        "    print('in', flush=True)\n    time.sleep(float(sys.argv[1]))\n    print('out', flush=True)"
+        "    print('in', flush=True)\n    sys.stdin.readline()\n    print('out', flush=True)"
     )
     environment = {**os.environ, "PYTHONPATH": str(pages.ROOT / "tools")}
-    pipes = {"stdout": subprocess.PIPE, "text": True, "env": environment}
-    first = subprocess.Popen([sys.executable, "-c", code, "1.5"], **pipes)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    first = subprocess.Popen([sys.executable, "-c", code], **pipes)
     assert first.stdout.readline() == "in\n"
-    second = subprocess.Popen([sys.executable, "-c", code, "0"], **pipes)
+    second = subprocess.Popen([sys.executable, "-c", code], **pipes)
     said = second.stdout.readline()
     assert f"process {first.pid}" in said and "waiting" in said
-    assert first.poll() is None
-    assert second.communicate(timeout=30)[0] == "in\nout\n" and first.wait() == 0
+    assert first.communicate("now\n", timeout=30)[0] == "out\n"
+    assert second.communicate("now\n", timeout=30)[0] == "in\nout\n"
 
 
 def test_jobs(monkeypatch):
