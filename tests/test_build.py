@@ -198,6 +198,9 @@ def test_jobs(monkeypatch):
     with pytest.raises(SystemExit, match="AIGC_JOBS='many'"):
         parallel.jobs()
     monkeypatch.delenv("AIGC_JOBS")
+    monkeypatch.setenv("AIGC_DEVICE", "cuda")
+    assert parallel.jobs() == 1  # a GPU is not shared
+    monkeypatch.setenv("AIGC_DEVICE", "cpu")
     monkeypatch.setattr(parallel, "MEMORY", 1e18)
     assert parallel.jobs() == 1  # little memory: one at a time
 

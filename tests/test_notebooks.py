@@ -80,6 +80,7 @@ def convert(tmp_path):
         ("$$ a = b $$ (law)", r"$$ a = b \tag{law} $$"),
         ("see {eq}`law`", "see (law)"),
         ("by {cite:t}`kingma2014`", "by [Kingma & Welling (2014)](https://arxiv.org/abs/1312.6114)"),
+        ("{cite:t}`kynkaanniemi2019`", "[Kynkäänniemi et al. (2019)](https://arxiv.org/abs/1904.06991)"),
         ("{cite:p}`rezende2014`", "([Rezende et al., 2014](https://arxiv.org/abs/1401.4082))"),
         ("[n](../book/notation.md#shapes)", "[n](https://h/o/r/blob/main/book/notation.md#shapes)"),
         ("[v](vae.md)", "[v](https://h/o/r/blob/main/notebooks/vae.ipynb)"),

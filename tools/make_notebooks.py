@@ -17,6 +17,7 @@ import jupytext
 import nbformat
 import yaml
 from pybtex.database import BibliographyData, parse_file
+from pybtex.richtext import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMONITIONS = {"admonition", "note", "tip", "warning", "important", "seealso"}
@@ -112,7 +113,7 @@ class Converter:
         if key not in self.references.entries:
             raise ValueError(f"{self.source.name}: no reference {key!r} in references.bib")
         entry = self.references.entries[key]
-        names = [" ".join(person.last_names) for person in entry.persons["author"]]
+        names = [str(Text.from_latex(" ".join(person.last_names))) for person in entry.persons["author"]]
         who = " & ".join(names) if len(names) < 3 else f"{names[0]} et al."
         shown = f"{who} ({entry.fields['year']})" if textual else f"{who}, {entry.fields['year']}"
         return f"[{shown}]({entry.fields['url']})"

@@ -25,12 +25,17 @@ class Finished:
 
 
 def jobs() -> int:
-    """As many as there are processors, and as memory allows; the environment variable AIGC_JOBS overrides."""
+    """As many as there are processors, and as memory allows; one where they would share a GPU.
+
+    The environment variable AIGC_JOBS overrides.
+    """
     wanted = os.environ.get("AIGC_JOBS")
     if wanted is not None:
         if not wanted.isdecimal() or int(wanted) < 1:
             sys.exit(f"AIGC_JOBS={wanted!r}: expected a whole number of at least 1")
         return int(wanted)
+    if os.environ.get("AIGC_DEVICE", "").startswith("cuda"):
+        return 1
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(processors, int(memory / MEMORY)))

@@ -3,11 +3,10 @@
     python tools/run_nbval.py            all of _build/nbval
     python tools/run_nbval.py gan vae    some
 
-A claim that does not hold fails its cell here (AIGC_STRICT=1). With a GPU (or AIGC_DEVICE=cuda) one at a time.
+A claim that does not hold fails its cell here (AIGC_STRICT=1).
 """
 
 import argparse
-import os
 import sys
 import time
 
@@ -29,7 +28,7 @@ def main() -> None:
     command = [sys.executable, "-m", "pytest", *FLAGS]
     notebook = {name: BUILD / "nbval" / name / f"{name}.ipynb" for name in names}
     commands = {name: ([*command, str(notebook[name])], ONE_THREAD | SETTINGS) for name in names}
-    at_once = 1 if os.environ.get("AIGC_DEVICE", "cpu").startswith("cuda") else jobs()
+    at_once = jobs()
     start, failed = time.perf_counter(), []
     print(f"nbval: {len(names)} notebooks, {at_once} at a time", flush=True)
     for done in run_all(commands, at_once, max(map(len, names))):
