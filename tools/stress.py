@@ -5,8 +5,9 @@
 
 Every run has another seed. Half have AVX2 instructions only (where the processor has more), half one thread and
 half two; runs with one thread go two at a time, runs with two alone. The record grows to the number of runs asked
-for: what was run before is kept while the chapter, the files it opens and the machine are the same, so a chapter
-that has not changed costs nothing. It is written after every run, to aigc_lib/evaluate/results/stress.json.
+for: what was run before is kept while the chapter and the files it opens are the same, so a chapter that has not
+changed costs nothing. Each processor has its own part. It is written after every run, to
+aigc_lib/evaluate/results/stress.json.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -61,51 +63,62 @@ def result(root: Path, chapter: str, conditions: dict, done: Finished, out: Path
     return {**conditions, "seconds": round(done.seconds, 1), "failed": failed}, opened_files(out / "opened.txt", root)
 
 
+def current(root: Path, record_file: Path, machine: dict) -> tuple[dict, dict]:
+    """The record of all machines without the chapters that have changed since, and this machine's part of it."""
+    record = json.loads(record_file.read_text()) if record_file.exists() else {}
+    for part in record.values():
+        part["chapters"] = {
+            chapter: entry
+            for chapter, entry in part["chapters"].items()
+            if (root / "chapters" / f"{chapter}.md").exists()
+            and entry["fingerprint"] == fingerprint(root, chapter, entry["files"])
+        }
+    mine = record.setdefault(machine["cpu"], {"chapters": {}})
+    mine["machine"] = machine
+    return record, mine["chapters"]
+
+
 def stress(root: Path, record_file: Path, chapters: list[str], runs: int, machine: dict) -> dict:
-    """Bring the record of `chapters` to `runs` runs each; returns it."""
-    record = json.loads(record_file.read_text()) if record_file.exists() else {"chapters": {}}
-    if record.get("machine", {}).get("cpu") != machine["cpu"]:
-        record = {"chapters": {}}
-    record["machine"] = machine
-    known = record["chapters"]
-    for chapter in chapters:
-        old = known.get(chapter)
-        if old is None or old["fingerprint"] != fingerprint(root, chapter, old["files"]):
-            known[chapter] = {"fingerprint": fingerprint(root, chapter, []), "files": [], "runs": []}
+    """Bring this machine's record of `chapters` to `runs` runs each; returns it as {chapter: entry}."""
+    record, known = current(root, record_file, machine)
     more = machine["cpu_capability"] not in ("AVX2", "DEFAULT", "NO AVX")
+    planned = [plan(seed, more) for seed in range(1, runs + 1)]
     for threads, at_once in ((1, 2), (2, 1)):
         todo = {}
         for chapter in chapters:
-            seeds = {run["seed"] for run in known[chapter]["runs"]}
-            for conditions in (plan(seed, more) for seed in range(1, runs + 1) if seed not in seeds):
-                if conditions["threads"] == threads:
+            seeds = {run["seed"] for run in known.get(chapter, {"runs": []})["runs"]}
+            for conditions in planned:
+                if conditions["threads"] == threads and conditions["seed"] not in seeds:
                     name = f"{chapter} {conditions['seed']} ({threads} thread(s), {conditions['instructions']})"
                     todo[name] = chapter, conditions
-        with tempfile.TemporaryDirectory() as folder:
-            out = {name: Path(folder, str(i)) for i, name in enumerate(todo)}
-            commands = {
-                name: (execution(root / "chapters" / f"{chapter}.md", out[name], root), settings(conditions))
-                for name, (chapter, conditions) in todo.items()
-            }
-            for done in run_all(commands, at_once, max(map(len, todo), default=0)):
-                chapter, conditions = todo[done.name]
-                run, files = result(root, chapter, conditions, done, out[done.name])
-                entry = known[chapter]
-                entry["runs"] = sorted([*entry["runs"], run], key=lambda run: run["seed"])
-                entry["files"] = sorted({*entry["files"], *files})
-                entry["fingerprint"] = fingerprint(root, chapter, entry["files"])
-                record_file.write_text(json.dumps(record, indent=1) + "\n")
-                print(f"  {done.name} {done.seconds:.0f} s{''.join(f'{chr(10)}    {x}' for x in run['failed'])}")
-    record_file.write_text(json.dumps(record, indent=1) + "\n")
-    return record
+        for chapter, run, files in run_planned(root, todo, at_once):
+            entry = known.setdefault(chapter, {"files": [], "runs": []})
+            entry["runs"] = sorted([*entry["runs"], run], key=lambda run: run["seed"])
+            entry["files"] = sorted({*entry["files"], *files})
+            entry["fingerprint"] = fingerprint(root, chapter, entry["files"])
+            record_file.write_text(json.dumps(record, indent=1) + "\n")
+    return known
 
 
-def summary(record: dict) -> str:
+def run_planned(root: Path, todo: dict[str, tuple[str, dict]], at_once: int) -> Iterator[tuple[str, dict, list[str]]]:
+    """Execute {name: (chapter, conditions)}; yield chapter, what to write down, and the files that it opened."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = {name: Path(folder, str(i)) for i, name in enumerate(todo)}
+        commands = {
+            name: (execution(root / "chapters" / f"{chapter}.md", out[name], root), settings(conditions))
+            for name, (chapter, conditions) in todo.items()
+        }
+        for done in run_all(commands, at_once, max(map(len, todo), default=0)):
+            chapter, conditions = todo[done.name]
+            run, files = result(root, chapter, conditions, done, out[done.name])
+            print("\n    ".join([f"  {done.name} {done.seconds:.0f} s", *run["failed"]]) + "\n", end="", flush=True)
+            yield chapter, run, files
+
+
+def summary(chapters: dict) -> str:
     """A line for each chapter: runs, seconds, and every failed claim with how often it failed."""
-    lines = [f"{record['machine']['cpu']}, {record['machine']['date']}"]
-    for chapter, entry in record["chapters"].items():
-        if not entry["runs"]:
-            continue
+    lines = []
+    for chapter, entry in chapters.items():
         seconds = [run["seconds"] for run in entry["runs"]]
         low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
         failed = Counter(line.split(": ✗")[0] for run in entry["runs"] for line in run["failed"])
@@ -130,11 +143,12 @@ def main() -> None:
     stop_on_terminate()
     torch.set_num_threads(2)
     try:
-        record = stress(ROOT, RECORD, args.chapters or known, args.runs, provenance())
+        machine = provenance()
+        chapters = stress(ROOT, RECORD, args.chapters or known, args.runs, machine)
     except KeyboardInterrupt:
         sys.exit("\nStopped. What was run is kept: the same command goes on from there.")
-    print(summary(record))
-    sys.exit(1 if any(run["failed"] for entry in record["chapters"].values() for run in entry["runs"]) else 0)
+    print(f"{machine['cpu']}, {machine['date']}\n{summary(chapters)}")
+    sys.exit(1 if any(run["failed"] for entry in chapters.values() for run in entry["runs"]) else 0)
 
 
 if __name__ == "__main__":
