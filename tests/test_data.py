@@ -88,7 +88,10 @@ def test_batches_refuses_bad_arguments():
         data.batches(torch.zeros(8), batch_size=9)
 
 
-@pytest.mark.parametrize("line", ["mnist.npz", "7a9e  mnist.npz", "\0\xff" * 40, 64 * "a"])
+LINES = {"no digits": "mnist.npz", "few digits": "7a9e  mnist.npz", "binary": "\0\xff" * 40, "no name": 64 * "a"}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_a_malformed_list_is_named_with_the_line(copy, line):
     path = copy / "SHA256SUMS"
     path.write_bytes(path.read_bytes() + b"\n" + line.encode("latin-1") + b"\n")
