@@ -6,6 +6,7 @@ The caller's own loop decides what happens between two steps.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Integral
 
 from torch import Tensor
 from tqdm import tqdm
@@ -24,16 +25,18 @@ def fit(
 
     update changes the parameters and returns named scalars; after each call, logs are
     the same as floats, and step counts from 1. Raises ValueError unless exactly one of
-    steps, seconds is given, and FloatingPointError as soon as a scalar is not finite,
-    so that a broken run never looks like a finished one.
+    steps, seconds is given, whole or finite and more than 0, and when the batches run
+    out before; FloatingPointError as soon as a scalar is not finite. So a broken run
+    never looks like a finished one, and every run ends.
     """
     if (steps is None) == (seconds is None):
         raise ValueError(
             f"steps={steps}, seconds={seconds}: expected exactly one of them"
         )
-    name, limit = ("seconds", seconds) if steps is None else ("steps", steps)
-    if limit <= 0:
-        raise ValueError(f"{name}={limit}: expected more than 0")
+    if steps is not None and not (isinstance(steps, Integral) and steps > 0):
+        raise ValueError(f"steps={steps}: expected a whole number, more than 0")
+    if seconds is not None and not 0 < seconds < math.inf:  # false for nan, too
+        raise ValueError(f"seconds={seconds}: expected a finite number, more than 0")
     return _loop(update, batches, steps, seconds)
 
 
@@ -41,6 +44,7 @@ def _loop(update, batches, steps, seconds):
     start = time.perf_counter()
     hidden = not is_main_process()
     bar = tqdm(total=steps, unit="step", mininterval=0.5, leave=False, disable=hidden)
+    step = 0
     with bar:
         for step, batch in enumerate(batches, start=1):
             scalars = update(batch)
@@ -55,6 +59,8 @@ def _loop(update, batches, steps, seconds):
             used = time.perf_counter() - start
             if step == steps or (seconds is not None and used >= seconds):
                 return
+    limit = f"seconds={seconds}" if steps is None else f"steps={steps}"
+    raise ValueError(f"only {step} batches came: expected enough for {limit}")
 
 
 def progress(

@@ -1,5 +1,6 @@
 """Where and how a chapter runs: seed, device, precision, budget."""
 
+import operator
 import os
 import platform
 import time
@@ -15,28 +16,44 @@ def seed(value: int) -> torch.Generator:
     The global one draws initial weights. Pass the returned one on to all that draws
     random numbers during training. The environment variable AIGC_SEED is added to
     `value`: it moves all seeds of a chapter, to see whether a result holds at others.
-    Raises ValueError when AIGC_SEED is not a whole number.
+    Raises ValueError unless both are whole numbers, and their sum one that torch takes:
+    from -2**63 to 2**64 - 1.
     """
     shift = os.environ.get("AIGC_SEED") or "0"
     try:
-        value += int(shift)
+        added = int(shift)
     except ValueError as error:
         raise ValueError(f"AIGC_SEED={shift!r}: expected a whole number") from error
+    try:
+        value = operator.index(value) + added
+    except TypeError as error:
+        raise ValueError(f"seed {value!r}: expected a whole number") from error
+    if not -(2**63) <= value < 2**64:
+        plus = f" (AIGC_SEED={shift} is in it)" if added else ""
+        raise ValueError(f"seed {value}{plus}: expected -2**63 to 2**64 - 1")
     torch.manual_seed(value)
     return torch.Generator().manual_seed(value)
 
 
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU; the variable AIGC_DEVICE overrides."""
+    """The GPU if there is one, else the CPU; the variable AIGC_DEVICE overrides.
+
+    Raises ValueError when it names no device that computes on this machine.
+    """
     found = "cuda" if torch.cuda.is_available() else "cpu"
     name = os.environ.get("AIGC_DEVICE") or found
+    reason = None
     try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"AIGC_DEVICE={name!r}: expected a device this machine has, "
-            "such as 'cpu' or 'cuda'"
-        ) from error
+        where = torch.zeros(1, device=name).device
+        # torch takes any index for the one CPU, and 'meta' holds no numbers at all.
+        if where.type not in ("cpu", "meta") or name in ("cpu", "cpu:0"):
+            return where
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = error
+    raise ValueError(
+        f"AIGC_DEVICE={name!r}: expected a device this machine has, "
+        "such as 'cpu' or 'cuda'"
+    ) from reason
 
 
 def budget(*, cpu: int, gpu: int) -> int:

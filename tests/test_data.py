@@ -86,3 +86,32 @@ def test_batches_refuses_bad_arguments():
         data.batches(torch.zeros(3), torch.zeros(4))
     with pytest.raises(ValueError, match="batch_size 9"):
         data.batches(torch.zeros(8), batch_size=9)
+
+
+LINES = {"no digits": "mnist.npz", "few digits": "7a9e  mnist.npz", "binary": "\0\xff" * 40, "no name": 64 * "a"}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_malformed_list_is_named_with_the_line(copy, line):
+    path = copy / "SHA256SUMS"
+    path.write_bytes(path.read_bytes() + b"\n" + line.encode("latin-1") + b"\n")
+    with pytest.raises(data.DataFileError, match="SHA256SUMS is damaged in line 3: .*found '.*build_data"):
+        data.load_arrays("mnist", copy)
+
+
+def test_the_cure_by_git_works_from_where_it_says(copy, monkeypatch, tmp_path):
+    (copy / "mnist.npz").unlink()
+    with pytest.raises(data.DataFileError) as error:  # no part of the repository: git has nothing to restore
+        data.load_arrays("mnist", copy)
+    assert "git checkout" not in str(error.value)
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr("aigc_lib.data.files.ROOT", tmp_path)
+    monkeypatch.setattr("aigc_lib.data.files.SHIPPED", copy)
+    with pytest.raises(data.DataFileError) as error:
+        data.load_arrays("mnist", copy)
+    assert f"in {tmp_path}: git checkout -- shipped/mnist.npz" in str(error.value)
+
+
+def test_checksum_names_an_unknown_data_set():
+    with pytest.raises(ValueError, match="unknown data set 'cifar'; known: mnist"):
+        checksum("cifar")

@@ -53,6 +53,21 @@ def test_class_entropy():
     assert evaluate.class_entropy(torch.eye(10)[:1].expand(7, 10)) == 0
 
 
+@pytest.mark.parametrize(
+    "rows, found",
+    [
+        (torch.tensor([[200.0, 5.0]]), "rows of sum 205 to 205"),  # counts
+        (torch.tensor([[1.5, -0.5]]), "values from -0.5"),
+        (torch.tensor([[0.5, math.nan]]), "values from nan"),
+        (torch.tensor([0.5, 0.5]), r"shape \(2,\)"),
+        (torch.tensor([[1, 0]]), "int64"),
+    ],
+)
+def test_class_entropy_wants_probabilities(rows, found):
+    with pytest.raises(ValueError, match=f"probabilities: .*{found}.*expected class probabilities"):
+        evaluate.class_entropy(rows)
+
+
 class LinearGaussian(nn.Module):
     """z ~ N(0, 1), one pixel, Bernoulli with constant logits: p(x) does not depend on z, so every bound is exact."""
 
@@ -143,6 +158,67 @@ def test_unfit_input_is_named():
         evaluate.precision_recall(torch.zeros(9, 2), torch.zeros(9, 2), k=9)
     with pytest.raises(ValueError, match="equal numbers"):
         evaluate.measure(torch.zeros(3, 1, 28, 28), torch.zeros(4, 1, 28, 28), lambda x: (x, x))
+
+
+def describe(images):
+    """Eight pixels as features, and two classes."""
+    rows = images.float().flatten(1)[:, 396:404]
+    return rows, rows[:, :2].softmax(1)
+
+
+def test_images_in_another_range_shape_or_type_are_not_measured():
+    real = data.mnist("test")[0][:20]
+    for fake, message in [
+        ((real + 1) / 2, r"from 0 to 1, real from -1: these look like images in \[0, 1\].*2 \* x - 1"),
+        ((real + 1) * 127.5, r"values from 0 to 255: expected finite ones in \[-1, 1\]"),
+        (((real + 1) * 127.5).byte(), "fake is torch.uint8: expected float images"),
+        (real * math.nan, "values from nan to nan"),
+        (real * 1.01, "values from -1.01 to 1.01"),
+        (real[:, 0], r"\(20, 28, 28\): expected \(N, C, H, W\)"),
+        (real[:, :, 1:], r"\(20, 1, 27, 28\): expected \(20, 1, 28, 28\)"),
+        (describe, "fake is function"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate.measure(fake, real, describe)
+    with pytest.raises(ValueError, match="real is function"):
+        evaluate.measure(real, describe, real)
+    with pytest.raises(ValueError, match="real has values from 0 to 255"):
+        evaluate.measure(real, (real + 1) * 127.5, describe)
+
+
+def test_features_that_are_exchanged_or_incomplete_are_not_measured():
+    real = data.mnist("test")[0][:20]
+    trained = recipes.digit_features()
+    for features, message in [
+        (lambda x: trained(x)[::-1], "second part of features.*values from 0, rows of sum .*expected class prob"),
+        (lambda x: trained(x)[0], r"returned \(20, 64\): expected two, features \(20, F\)"),
+        (lambda x: (*trained(x), 0), "returned .*int: expected two"),
+        (lambda x: trained(x[1:]), r"returned \(19, 64\), \(19, 10\): expected two, features \(20, F\)"),
+        (lambda x: None, "returned NoneType"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate.measure(real, real, features)
+
+
+def test_strange_images_in_the_right_range_are_measured():
+    digits = data.mnist("test")[0]
+    real, other = digits[:50], digits[50:100]
+    noise = torch.rand(real.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    strange = {
+        "noise": noise,
+        "black": torch.full_like(real, -1.0),
+        "grey": torch.zeros_like(real),
+        "white": torch.ones_like(real),
+        "almost white": 1 - 0.01 * noise.abs(),
+        "inverted": -other,
+        "damaged": (other + noise).clamp(-1, 1),
+        "faint": 0.01 * noise,
+        "rounded": other.bfloat16(),
+        "a little outside": other * 1.0005,
+    }
+    for name, images in strange.items():
+        row = evaluate.measure(images, real, describe)
+        assert row["n"] == 50 and row["fdd"] > 0, name
 
 
 def test_records_are_complete():

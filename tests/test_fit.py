@@ -1,6 +1,7 @@
 """The training loop and the learning-rate schedule."""
 
 import itertools
+import math
 import time
 
 import pytest
@@ -40,10 +41,31 @@ def test_a_loss_that_is_not_finite_stops_the_run():
             pass
 
 
-@pytest.mark.parametrize("limits", [{}, {"steps": 3, "seconds": 1.0}, {"steps": 0}, {"seconds": -1.0}])
-def test_bad_limits_are_refused_before_the_first_step(limits):
-    with pytest.raises(ValueError, match="expected"):
+@pytest.mark.parametrize(
+    "limits, message",
+    [
+        ({}, "steps=None, seconds=None: expected exactly one"),
+        ({"steps": 3, "seconds": 1.0}, "expected exactly one"),
+        ({"steps": 0}, "steps=0: expected a whole number"),
+        ({"steps": 2.5}, "steps=2.5: expected a whole number"),  # no step equals it: the run would never end
+        ({"seconds": -1.0}, "seconds=-1.0: expected a finite number"),
+        ({"seconds": math.inf}, "seconds=inf: expected a finite number"),
+        ({"seconds": math.nan}, "seconds=nan: expected a finite number"),
+    ],
+)
+def test_bad_limits_are_refused_before_the_first_step(limits, message):
+    with pytest.raises(ValueError, match=message):
         fit(lambda b: {}, endless(), **limits)
+
+
+@pytest.mark.parametrize("limits", [{"steps": 10}, {"seconds": 100.0}])
+def test_batches_that_run_out_do_not_end_like_a_finished_run(limits):
+    seen = []
+    with pytest.raises(ValueError, match=f"only 3 batches came: expected enough for {[*limits][0]}=10"):
+        for step, _ in fit(lambda b: {}, [(1,)] * 3, **limits):
+            seen.append(step)
+    assert seen == [1, 2, 3]
+    assert [step for step, _ in fit(lambda b: {}, [(1,)] * 3, steps=3)] == [1, 2, 3]  # just enough
 
 
 def test_progress_and_schedule():

@@ -51,3 +51,5 @@ def test_bad_input_is_named():
         losses.bernoulli_nll(image, image.long())
     with pytest.raises(ValueError, match="mu"):
         losses.gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="mu has 3 rows: expected 2, one per image"):
+        losses.vae_loss(image, image, torch.zeros(3, 5), torch.zeros(3, 5))

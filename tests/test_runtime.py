@@ -51,3 +51,23 @@ def test_precision_override(monkeypatch):
     monkeypatch.delenv("AIGC_PRECISION")
     assert runtime.precision() in ("fp32", "bf16")
     runtime.precision.cache_clear()
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, 1.5, "3", None])
+def test_a_seed_that_torch_does_not_take_is_named(value):
+    with pytest.raises(ValueError, match=f"seed {value!r}: expected"):
+        runtime.seed(value)
+
+
+def test_the_largest_seed_counts_what_aigc_seed_adds(monkeypatch):
+    runtime.seed(2**64 - 1)
+    monkeypatch.setenv("AIGC_SEED", "1")
+    with pytest.raises(ValueError, match=r"AIGC_SEED=1 is in it\): expected -2\*\*63 to 2\*\*64 - 1"):
+        runtime.seed(2**64 - 1)
+
+
+@pytest.mark.parametrize("name", ["meta", "cpu:99", "cpu:1", "hpu"])
+def test_a_device_on_which_nothing_would_be_computed_is_refused(monkeypatch, name):
+    monkeypatch.setenv("AIGC_DEVICE", name)
+    with pytest.raises(ValueError, match=f"AIGC_DEVICE='{name}': expected a device this machine has"):
+        runtime.device()

@@ -49,6 +49,14 @@ def test_whole_numbers_and_empty_alt_are_refused():
         show.grid(torch.zeros(1, 1, 2, 2), alt="dark", ncols=0)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_not_drawn(value):
+    images = torch.zeros(3, 1, 2, 2)
+    images[1, 0, 1, 1] = value
+    with pytest.raises(ValueError, match="1 of 3 images contain nan or inf"):
+        show.grid(images, alt="dark")
+
+
 def test_figure_is_svg_in_the_colour_of_the_page_and_is_closed():
     fig, ax = plt.subplots()
     ax.plot([1, 2], label="line")

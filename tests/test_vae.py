@@ -67,7 +67,17 @@ def test_wrong_shapes_are_named():
         vae.encode(torch.zeros(2, 3, 32, 32))
     with pytest.raises(ValueError, match=r"\(2, 7\).*\(B, 3\)"):
         vae.decode(torch.zeros(2, 7))
+    for eps in (torch.zeros(1, 3), torch.zeros(3), torch.zeros(2, 1), torch.zeros(4, 3)):
+        with pytest.raises(ValueError, match=r"eps has shape .*: expected \(2, 3\), one row per image"):
+            vae(torch.zeros(2, 1, 28, 28), eps)
     with pytest.raises(ValueError, match="n=0"):
         sample.from_prior(vae.images, 0, 3)
     with pytest.raises(ValueError, match=r"\(3, 2\)"):
         sample.bilinear(torch.zeros(3, 2), 0, 0)
+
+
+def test_images_do_not_share_their_noise_but_one_image_may_have_many_draws():
+    one, many = torch.zeros(1, 3), torch.randn(5, 3)
+    assert torch.equal(reparameterize(one, one, many), many)
+    with pytest.raises(ValueError, match=r"eps has shape \(1, 3\): expected \(5, 3\), noise of its own"):
+        reparameterize(many, many, one)

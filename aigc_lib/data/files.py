@@ -1,11 +1,13 @@
 """Read the shipped data files, each verified by its checksum first."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 
 SHIPPED = Path(__file__).parent / "shipped"
+ROOT = SHIPPED.parents[2]  # of the repository, where this is a clone of it
 
 
 class DataFileError(RuntimeError):
@@ -19,16 +21,11 @@ def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
     DataFileError, which says how to rebuild the file, when it is missing or damaged.
     """
     folder = Path(folder)
-    known = _checksums(folder)
+    expected = _expected(name, folder)
     path = folder / f"{name}.npz"
-    if path.name not in known:
-        names = ", ".join(sorted(Path(k).stem for k in known))
-        raise ValueError(f"unknown data set {name!r}; known: {names}")
-    expected = known[path.name]
-    rebuild = (
-        f"Rebuild it with: python tools/build_data.py {name} "
-        f"(or restore it with: git checkout -- {path.name})"
-    )
+    rebuild = f"Rebuild it with: python tools/build_data.py {name}"
+    if folder == SHIPPED and (ROOT / ".git").exists():
+        rebuild += f" (or, in {ROOT}: git checkout -- {path.relative_to(ROOT)})"
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -46,19 +43,41 @@ def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
 
 
 def checksum(name: str) -> str:
-    """The SHA-256 that the shipped file of data set `name` must have."""
-    return _checksums(SHIPPED)[f"{name}.npz"]
+    """The SHA-256 that the shipped file of data set `name` must have.
+
+    Raises ValueError for an unknown name.
+    """
+    return _expected(name, SHIPPED)
+
+
+def _expected(name: str, folder: Path) -> str:
+    known = _checksums(folder)
+    if f"{name}.npz" not in known:
+        names = ", ".join(sorted(Path(k).stem for k in known))
+        raise ValueError(f"unknown data set {name!r}; known: {names}")
+    return known[f"{name}.npz"]
 
 
 def _checksums(folder: Path) -> dict[str, str]:
     """Read SHA256SUMS (`<hex>  <file name>` a line) as {file name: hex}."""
     path = folder / "SHA256SUMS"
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
         raise DataFileError(
             f"the list of checksums {path} cannot be read ({error.strerror}). "
             f"Rebuild it with: python tools/build_data.py"
         ) from error
-    rows = (line.split(maxsplit=1) for line in lines if line.strip())
-    return {name: digest for digest, name in rows}
+    known = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line.rstrip())
+        if not row:
+            raise DataFileError(
+                f"the list of checksums {path} is damaged in line {number}: "
+                f"expected 64 hexadecimal digits and a file name, found {line[:80]!r}. "
+                f"Rebuild it with: python tools/build_data.py"
+            )
+        known[row[2]] = row[1]
+    return known

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from aigc_lib.evaluate.expect import expect_images, expect_pair, expect_probabilities
+
 Features = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -58,8 +60,10 @@ def _inside(points: Tensor, centres: Tensor, k: int) -> float:
 def class_entropy(probabilities: Tensor) -> float:
     """The entropy, in nats, of the mean class distribution of probabilities (N, K).
 
-    At most log K, when all classes appear equally.
+    At most log K, when all classes appear equally. Raises ValueError for rows that are
+    no probabilities, such as counts or logits.
     """
+    expect_probabilities(probabilities)
     mean = probabilities.double().mean(0)
     return float(torch.special.entr(mean).sum())
 
@@ -77,15 +81,13 @@ def measure(
 
     Both are (N, C, H, W) in [-1, 1]. features(images) returns features (N, F) and class
     probabilities (N, K). Precision and recall use the first `neighbours` of each set.
-    Returns {"fdd", "precision", "recall", "class_entropy", "n"}.
+    Returns {"fdd", "precision", "recall", "class_entropy", "n"}. Raises ValueError for
+    images in another range, shape or number, and for another pair than features and
+    probabilities.
     """
-    if len(fake) != len(real):
-        raise ValueError(
-            f"{len(fake)} samples against {len(real)} real images: "
-            f"the distance needs equal numbers"
-        )
-    fake_features, probabilities = features(fake)
-    real_features, _ = features(real)
+    expect_images(fake, real)
+    fake_features, probabilities = expect_pair(features(fake), len(fake))
+    real_features, _ = expect_pair(features(real), len(real))
     precision, recall = precision_recall(
         real_features[:neighbours], fake_features[:neighbours], k
     )

@@ -33,6 +33,22 @@ class Wrong(Exception):
     """A hint about what is wrong."""
 
 
+def _set_default_device(device: torch.device) -> None:
+    # None, since even the CPU as a chosen default makes every later call slower.
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+# What an answer may change for all that runs after it: its name, a way to read it and
+# a way to put it back.
+SETTINGS = [
+    ("the grad mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    ("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    ("the default device", torch.get_default_device, _set_default_device),
+    ("the number of threads", torch.get_num_threads, torch.set_num_threads),
+]
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
 def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
     """Make a check from a body that returns a word on the right answer.
 
@@ -46,7 +62,8 @@ def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
             return Verdict("wrong", f"The check takes a function, but got {kind}.")
         state = torch.get_rng_state()
         try:
-            return Verdict("right", body(answer))
+            with torch.enable_grad():
+                return Verdict("right", body(answer))
         except NotAttempted:
             todo = "replace the `...` or add a `return`, then run this cell again."
             return Verdict("not attempted", f"It returned None: {todo}")
@@ -61,29 +78,75 @@ def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
 def call(answer: Callable, *args: object) -> Tensor:
     """Call the reader's function with copies of the tensors that need no gradient.
 
-    None means not attempted, an exception becomes a hint.
+    None means not attempted, an exception becomes a hint, and so do a result that is no
+    ordinary tensor and a setting of torch left changed, which is put back.
     """
 
     def copy(a):
         return a.clone() if isinstance(a, Tensor) and not a.requires_grad else a
 
+    before = [read() for _, read, _ in SETTINGS]
     try:
         result = answer(*map(copy, args))
-    except Exception as error:  # whatever the reader's code raises is the hint
+    except KeyboardInterrupt:  # the reader's own
+        raise
+    except SystemExit as error:
+        raise Wrong("Your function calls exit(): return the result instead.") from error
+    except BaseException as error:  # whatever the reader's code raises is the hint
         raise Wrong(f"Your function raised {type(error).__name__}: {error}") from error
+    finally:
+        changed = _put_back(before)
+    if changed:
+        raise Wrong(
+            f"Your function leaves {changed}, for all code that runs after it: "
+            f"it has been put back."
+        )
     if result is None:
         raise NotAttempted
     if not isinstance(result, Tensor):
         kind = type(result).__name__
         raise Wrong(f"Your function returned {kind}: expected a tensor.")
+    if oddity := _oddity(result):
+        raise Wrong(f"Your result {oddity}.")
     return result
 
 
+def _put_back(before: list) -> str:
+    """Restore SETTINGS to `before`; returns in words what was different."""
+    changed = []
+    for (name, read, write), old in zip(SETTINGS, before, strict=True):
+        now = read()
+        if now != old:
+            write(old)
+            changed.append(f"{name} changed from {old} to {now}")
+    return " and ".join(changed)
+
+
+def _oddity(result: Tensor) -> str:
+    """In words, what keeps a tensor from being compared; empty if nothing does."""
+    if result.is_nested:
+        return "is a nested tensor: expected an ordinary one"
+    if result.layout != torch.strided:
+        return f"has the layout {result.layout}: expected a dense tensor"
+    if result.is_quantized:
+        return f"has the dtype {result.dtype}, quantized: expected an ordinary tensor"
+    if result.device.type != "cpu":
+        return f"is on the device {result.device}: expected cpu, as the inputs are"
+    if result.is_complex():
+        return f"has the dtype {result.dtype}, complex numbers: expected real ones"
+    return ""
+
+
 def expect_shape(result: Tensor, shape: tuple[int, ...], why: str) -> None:
-    """Raise Wrong with both shapes unless `result` has `shape`."""
+    """Raise Wrong unless `result` has `shape` and holds floats."""
     found, shape = tuple(result.shape), tuple(shape)
     if found != shape:
         raise Wrong(f"Your result has shape {found}: expected {shape}, {why}.")
+    if result.dtype not in FLOATS:
+        raise Wrong(
+            f"Your result has the dtype {result.dtype}: "
+            f"expected floats, such as torch.float32."
+        )
 
 
 def expect_trainable(result: Tensor, true: Tensor, parameter: Tensor) -> None:
@@ -109,6 +172,6 @@ def expect_trainable(result: Tensor, true: Tensor, parameter: Tensor) -> None:
 
 def same(a: Tensor, b: Tensor) -> bool:
     """Equal in shape, and in value up to rounding, whatever the float types."""
-    if a.shape != b.shape:
+    if _oddity(a) or a.shape != b.shape:
         return False
     return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5)

@@ -64,4 +64,6 @@ def whole(answer: Callable, *args: int) -> int:
     if isinstance(size, bool) or not isinstance(size, int):
         kind = type(size).__name__
         raise Wrong(f"Your function returned {kind}: a size is a whole number, an int.")
+    if abs(size) >= 2**31:
+        raise Wrong(f"Your function returned {size}: no size here is that large.")
     return size

@@ -37,8 +37,11 @@ def vae_loss(
 
     logits, x: (B, C, H, W), x in [-1, 1]; mu, logvar: (B, D). Returns scalars
     "loss" = "nll" + beta * "kl"; with beta = 1 the loss is an upper bound on -log p(x)
-    (arXiv:1312.6114, eq. 3; beta: Higgins et al. 2017).
+    (arXiv:1312.6114, eq. 3; beta: Higgins et al. 2017). Raises ValueError for shapes
+    that do not fit.
     """
+    if len(mu) != len(x):
+        raise ValueError(f"mu has {len(mu)} rows: expected {len(x)}, one per image")
     nll = bernoulli_nll(logits, x).mean()
     kl = gaussian_kl(mu, logvar).mean()
     return {"loss": nll + beta * kl, "nll": nll, "kl": kl}

@@ -11,9 +11,16 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """A draw z = mu + sigma * eps from N(mu, exp(logvar)): three (B, D) -> (B, D).
 
     eps is standard normal noise. It is an input, so gradients flow to mu and logvar
-    (arXiv:1312.6114, section 2.4).
+    (arXiv:1312.6114, section 2.4). mu and logvar may be (1, D), for several draws from
+    one Gaussian; raises ValueError when several rows would share one noise.
     """
-    return mu + (0.5 * logvar).exp() * eps
+    z = mu + (0.5 * logvar).exp() * eps
+    if z.shape != eps.shape:
+        raise ValueError(
+            f"eps has shape {tuple(eps.shape)}: expected {tuple(z.shape)}, "
+            f"noise of its own for each row"
+        )
+    return z
 
 
 class VAE(nn.Module):
@@ -56,6 +63,11 @@ class VAE(nn.Module):
 
         Returns logits (B, 1, 28, 28), mu (B, latent_dim) and logvar (B, latent_dim).
         """
+        if eps.shape != (len(x), self.latent_dim):
+            raise ValueError(
+                f"eps has shape {tuple(eps.shape)}: "
+                f"expected ({len(x)}, {self.latent_dim}), one row per image"
+            )
         mu, logvar = self.encode(x)
         return self.decode(reparameterize(mu, logvar, eps)), mu, logvar
 

@@ -22,7 +22,7 @@ def grid(
     """Show images (B, C, H, W) in [-1, 1] in rows of `ncols`.
 
     Each pixel is `scale` CSS pixels wide. Values outside [-1, 1] are clipped. Raises
-    ValueError for another shape or an empty `alt`.
+    ValueError for another shape, values that are not finite, or an empty `alt`.
     """
     pixels = tile(images, ncols)
     label = alt_text(alt)
@@ -72,7 +72,14 @@ def to_uint8(images: Tensor) -> np.ndarray:
         raise ValueError(
             f"images have dtype {images.dtype}: expected floats in [-1, 1]"
         )
-    x = images.detach().float().cpu().clamp(-1, 1)
+    x = images.detach().float().cpu()
+    broken = int((~x.isfinite()).flatten(1).any(1).sum())
+    if broken:
+        raise ValueError(
+            f"{broken} of {len(x)} images contain nan or inf: "
+            f"expected finite floats in [-1, 1]"
+        )
+    x = x.clamp(-1, 1)
     return ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
