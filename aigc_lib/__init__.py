@@ -6,6 +6,7 @@ recipes       one training function per published checkpoint
 fit  sample   loops that receive a model as an argument
 models        the networks
 losses        tensor in, tensor out
+nn            layers that two or more networks share
 data          the data sets that ship with the course
 runtime       seed, device, precision, budget
 """

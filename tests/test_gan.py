@@ -17,8 +17,9 @@ from aigc_lib.models.gan import (
     mlp_discriminator,
     mlp_generator,
 )
-from aigc_lib.models.sagan import SelfAttention2d, spectral_norm
 from aigc_lib.models.stylegan import StyleGenerator, modulated_conv2d
+from aigc_lib.nn.attention import SelfAttention2d
+from aigc_lib.nn.spectral_norm import spectral_norm
 
 GENERATORS = {
     "mlp": mlp_generator,

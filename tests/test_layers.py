@@ -15,6 +15,7 @@ LAYERS = [  # from the top; modules of one line do not import each other
     ["fit", "sample", "evaluate"],
     ["models"],
     ["losses"],
+    ["nn"],
     ["data"],
     ["runtime"],
 ]

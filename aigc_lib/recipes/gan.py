@@ -18,8 +18,9 @@ from aigc_lib.models.gan import (
     append_label,
     label_planes,
 )
-from aigc_lib.models.sagan import SelfAttention2d, spectral_norm
 from aigc_lib.models.stylegan import StyleGenerator
+from aigc_lib.nn.attention import SelfAttention2d
+from aigc_lib.nn.spectral_norm import spectral_norm
 from aigc_lib.recipes import digits
 from aigc_lib.recipes.run import accelerator, last_step, resumable
 
