@@ -5,7 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from aigc_lib.data.toy import Mixture
+from aigc_lib.data.mixture import Mixture, fit_prior
+
+__all__ = ["bilinear", "fit_prior", "from_prior"]
 
 
 @torch.no_grad()
@@ -31,40 +33,6 @@ def from_prior(
     else:
         z = prior.sample(n, generator)
     return decode(z.to(device))
-
-
-@torch.no_grad()
-def fit_prior(
-    codes: Tensor,
-    components: int = 10,
-    steps: int = 30,
-    generator: torch.Generator | None = None,
-) -> Mixture:
-    """Fit a mixture of Gaussians to codes (N, D) by expectation maximisation.
-
-    Sampling from it, and not from N(0, I), is ex-post density estimation (Ghosh et al.
-    2020, arXiv:1903.12436).
-    """
-    n, d = codes.shape
-    if not 1 <= components <= n:
-        raise ValueError(
-            f"components={components}: expected 1 to {n}, the number of codes"
-        )
-    start = codes[torch.randperm(n, generator=generator)[:components]]
-    spread = torch.cov(codes.T).reshape(d, d)
-    equal = torch.full((components,), 1 / components)
-    mixture = Mixture(equal, start, spread.expand(components, d, d))
-    for _ in range(steps):
-        # How much each component owns each code: (K, N).
-        share = mixture.log_joint(codes).softmax(1).T
-        total = share.sum(1).clamp(min=1e-6)
-        means = share @ codes / total[:, None]
-        second = torch.einsum("kn,nd,ne->kde", share, codes, codes)
-        second = second / total[:, None, None]  # (K, D, D)
-        square = means[:, :, None] * means[:, None, :]
-        covariances = second - square + 1e-3 * torch.eye(d)
-        mixture = Mixture(total / total.sum(), means, covariances)
-    return mixture
 
 
 def bilinear(corners: Tensor, u: float, v: float) -> Tensor:

@@ -63,6 +63,16 @@ def test_missing_file_and_missing_list(copy):
         data.load_arrays("mnist", copy)
 
 
+def test_every_data_file_has_a_checksum_whatever_its_suffix(tmp_path):
+    assert all(len(checksum(path.name)) == 64 for path in SHIPPED.iterdir() if path.name != "SHA256SUMS")
+    a, b, c = ("a" * 64, "b" * 64, "c" * 64)
+    (tmp_path / "SHA256SUMS").write_text(f"{a}  plays.txt\n{b}  emoji.png\n{c}  emoji.npz\n")
+    assert checksum("plays", tmp_path) == a and checksum("emoji.npz", tmp_path) == c
+    for name in ("emoji", "music"):  # two of them, none of them
+        with pytest.raises(ValueError, match=f"'{name}'; known: emoji.npz, emoji.png, plays.txt"):
+            checksum(name, tmp_path)
+
+
 def test_an_epoch_of_batches_has_every_row_once_and_pairs_stay_together():
     x = torch.arange(12.0)
     stream = data.batches(x, 10 * x, batch_size=4, generator=torch.Generator().manual_seed(0))

@@ -4,6 +4,8 @@ import base64
 import io
 import math
 import re
+import shutil
+import subprocess
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,6 +78,50 @@ def test_player_has_every_frame_and_label():
     assert 'data-labels="a|b"' in html and 'data-labels="1|2|x/y"' in html
     assert html.count('type="range"') == 2 and "six greys" in html
     assert "http" not in html  # self-contained
+
+
+PAGE = """
+const element = kind => ({
+  kind, dataset: {labels: 'a|b'}, style: {}, events: {}, max: '1', value: '0', attributes: {}, nextElementSibling: {},
+  addEventListener(name, act) { this.events[name] = act; },
+  setAttribute(name, value) { this.attributes[name] = value; },
+});
+const screen = element('screen'), sliders = [element('first'), element('second')], button = element('button');
+const root = {dataset: {}, querySelector: q => q === 'button' ? button : screen, querySelectorAll: () => sliders};
+const document = {querySelectorAll: q => q.startsWith('.player-') ? [root] : []};
+"""
+PRESSED = """
+const press = key => screen.events.keydown({key, preventDefault() {}});
+const before = screen.style.backgroundPosition;
+press('ArrowRight');
+console.log(before, '/', screen.style.backgroundPosition, '/', sliders[1].nextElementSibling.textContent);
+"""
+
+
+def script():
+    frames = torch.zeros(2, 2, 1, 4, 4)
+    html = show.player(frames, {"row": ["a", "b"], "col": ["a", "b"]}, alt="black").data
+    return re.search("<script>(.*)</script>", html, re.S)[1]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_players_script_is_a_program_that_moves_the_picture(tmp_path):
+    file = tmp_path / "player.js"
+    file.write_text(PAGE + script() + PRESSED)
+    subprocess.run(["node", "--check", file], check=True)
+    done = subprocess.run(["node", file], capture_output=True, text=True)
+    assert done.stdout == "0% 0% / 100% 0% / b\n", done.stderr
+
+
+def test_players_script_closes_what_it_opens():
+    code = re.sub(r"//.*|'[^'\n]*'", "", script())
+    open_ones, closes = [], {")": "(", "]": "[", "}": "{"}
+    for character in code:
+        if character in "([{":
+            open_ones.append(character)
+        elif character in closes:
+            assert open_ones.pop() == closes[character]
+    assert open_ones == [] and "</" not in code and code.count("`") % 2 == 0
 
 
 def test_player_refuses_labels_that_do_not_fit():

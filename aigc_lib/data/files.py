@@ -21,7 +21,7 @@ def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
     DataFileError, which says how to rebuild the file, when it is missing or damaged.
     """
     folder = Path(folder)
-    expected = _expected(name, folder)
+    expected = checksum(f"{name}.npz", folder)
     path = folder / f"{name}.npz"
     rebuild = f"Rebuild it with: python tools/build_data.py {name}"
     if folder == SHIPPED and (ROOT / ".git").exists():
@@ -42,20 +42,18 @@ def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
         return dict(archive)
 
 
-def checksum(name: str) -> str:
-    """The SHA-256 that the shipped file of data set `name` must have.
+def checksum(name: str, folder: Path = SHIPPED) -> str:
+    """The SHA-256 that the file of data set `name` must have, whatever its suffix.
 
-    Raises ValueError for an unknown name.
+    name: a data set's, or a file's where several have one name. Raises ValueError for
+    an unknown one.
     """
-    return _expected(name, SHIPPED)
-
-
-def _expected(name: str, folder: Path) -> str:
-    known = _checksums(folder)
-    if f"{name}.npz" not in known:
-        names = ", ".join(sorted(Path(k).stem for k in known))
-        raise ValueError(f"unknown data set {name!r}; known: {names}")
-    return known[f"{name}.npz"]
+    known = _checksums(Path(folder))
+    files = [file for file in known if name in (file, Path(file).stem)]
+    if len(files) != 1:
+        names = ", ".join(sorted(known))
+        raise ValueError(f"unknown data set {Path(name).stem!r}; known: {names}")
+    return known[files[0]]
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from aigc_lib.data.toy import Mixture
+from aigc_lib.data.mixture import Mixture
 from aigc_lib.losses import bernoulli_nll, gaussian_kl
 
 

@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from IPython.display import HTML
 from torch import Tensor
@@ -14,54 +15,7 @@ from torch import Tensor
 from aigc_lib.show.figures import alt_text
 from aigc_lib.show.images import data_url, tile
 
-SCRIPT = """
-(() => {
-  for (const root of document.querySelectorAll('.%ID%:not([data-ready])')) {
-    root.dataset.ready = '1';
-    const screen = root.querySelector('[role=img]');
-    const sliders = [...root.querySelectorAll('input')];
-    const button = root.querySelector('button'), cols = %COLS%, rows = %ROWS%;
-    const labels = sliders.map(s => s.dataset.labels.split('|'));
-    let timer = null;
-    const show = () => {
-      const at = sliders.reduce((sum, s) => sum * (+s.max + 1) + +s.value, 0);
-      const x = at % cols, y = Math.floor(at / cols);
-      const part = (i, n) => n > 1 ? 100 * i / (n - 1) : 0;
-      screen.style.backgroundPosition = `${part(x, cols)}% ${part(y, rows)}%`;
-      sliders.forEach((s, i) => {
-        s.nextElementSibling.textContent = labels[i][s.value];
-        s.setAttribute('aria-valuetext', labels[i][s.value]);
-      });
-    };
-    const move = (i, by) => {
-      const s = sliders[i], n = +s.max + 1;
-      s.value = (+s.value + by + n) % n;
-      show();
-    };
-    const stop = () => {
-      clearInterval(timer);
-      timer = null;
-      button.textContent = '\\u25b6 Play';
-    };
-    const play = () => {
-      timer = setInterval(() => move(sliders.length - 1, 1), %MS%);
-      button.textContent = '\\u25a0 Stop';
-    };
-    sliders.forEach(s => s.addEventListener('input', show));
-    button.addEventListener('click', () => timer ? stop() : play());
-    screen.addEventListener('keydown', e => {
-      const last = sliders.length - 1;
-      const keys = {
-        ArrowLeft: [last, -1], ArrowRight: [last, 1],
-        ArrowUp: [0, -1], ArrowDown: [0, 1],
-      };
-      if (e.key === ' ') { e.preventDefault(); button.click(); }
-      if (keys[e.key]) { e.preventDefault(); move(...keys[e.key]); }
-    });
-    show();
-  }
-})();
-"""
+SCRIPT = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
 
 
 def player(
@@ -93,8 +47,7 @@ def player(
     sprite = data_url(tile(flat, cols, pad=0))
     name = "player-" + hashlib.sha256((label + sprite).encode()).hexdigest()[:8]
     inputs = "".join(_slider(text, values) for text, values in sliders.items())
-    script = SCRIPT.replace("%ID%", name).replace("%MS%", str(interval_ms))
-    script = script.replace("%COLS%", str(cols)).replace("%ROWS%", str(rows))
+    call = f"({SCRIPT})('{name}', {cols}, {rows}, {interval_ms});"
     frame = f"margin:0 0 1rem;width:{max(w * scale, 280)}px;max-width:100%"
     screen = (
         f"width:{w * scale}px;max-width:100%;aspect-ratio:{w}/{h};"
@@ -105,7 +58,7 @@ def player(
         f'<figure class="aigc-player {name}" style="{frame}">'
         f'<div role="img" aria-label="{label}" tabindex="0" style="{screen}"></div>'
         f'{inputs}<button type="button">&#9654; Play</button></figure>'
-        f"<script>{script}</script>"
+        f"<script>{call}</script>"
     )
 
 

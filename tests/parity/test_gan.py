@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from aigc_lib import losses, recipes
-from aigc_lib.models.sagan import SelfAttention2d, spectral_norm
 from aigc_lib.models.stylegan import modulated_conv2d
+from aigc_lib.nn.attention import SelfAttention2d
+from aigc_lib.nn.spectral_norm import spectral_norm
 
 
 def test_an_exported_generator_draws_the_same_digits(tmp_path):
