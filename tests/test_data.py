@@ -63,6 +63,16 @@ def test_missing_file_and_missing_list(copy):
         data.load_arrays("mnist", copy)
 
 
+def test_every_data_file_has_a_checksum_whatever_its_suffix(tmp_path):
+    assert all(len(checksum(path.name)) == 64 for path in SHIPPED.iterdir() if path.name != "SHA256SUMS")
+    digests = {"plays.txt": "a" * 64, "emoji.png": "b" * 64, "emoji.npz": "c" * 64}
+    (tmp_path / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+    assert checksum("plays", tmp_path) == "a" * 64 and checksum("emoji.npz", tmp_path) == "c" * 64
+    for name in ("emoji", "music"):  # two of them, none of them
+        with pytest.raises(ValueError, match=f"'{name}'; known: emoji.npz, emoji.png, plays.txt"):
+            checksum(name, tmp_path)
+
+
 def test_an_epoch_of_batches_has_every_row_once_and_pairs_stay_together():
     x = torch.arange(12.0)
     stream = data.batches(x, 10 * x, batch_size=4, generator=torch.Generator().manual_seed(0))

@@ -45,9 +45,17 @@ def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
         return dict(archive)
 
 
-def checksum(name: str) -> str:
-    """The SHA-256 that the shipped file of data set `name` must have."""
-    return _checksums(SHIPPED)[f"{name}.npz"]
+def checksum(name: str, folder: Path = SHIPPED) -> str:
+    """The SHA-256 that the file of data set `name` must have, whatever its suffix.
+
+    name: a data set's, or a file's where several have one name. Raises ValueError for
+    an unknown one.
+    """
+    known = _checksums(Path(folder))
+    files = [file for file in known if name in (file, Path(file).stem)]
+    if len(files) != 1:
+        raise ValueError(f"data file {name!r}; known: {', '.join(sorted(known))}")
+    return known[files[0]]
 
 
 def _checksums(folder: Path) -> dict[str, str]:
