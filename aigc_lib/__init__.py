@@ -2,8 +2,9 @@
 
 show          figures, players, widgets
 exercises     checks for the reader's answers
-recipes       one training function per published checkpoint
-fit  sample   loops that receive a model as an argument
+recipes       one file per published checkpoint
+training      what all recipes share
+fit  sample  evaluate     receive networks and features as arguments
 models        the networks
 losses        tensor in, tensor out
 nn            layers that two or more networks share

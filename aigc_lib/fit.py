@@ -55,32 +55,3 @@ def _loop(update, batches, steps, seconds):
             used = time.perf_counter() - start
             if step == steps or (seconds is not None and used >= seconds):
                 return
-
-
-def progress(
-    *, steps: int | None = None, seconds: float | None = None
-) -> Callable[[int], float]:
-    """A function of the step (from 0) that says how much budget is used, in [0, 1].
-
-    With `seconds` the clock starts at the first call.
-    """
-    start = None
-
-    def used(step: int) -> float:
-        nonlocal start
-        start = time.perf_counter() if start is None else start
-        if steps is not None:
-            return min(step / steps, 1.0)
-        return min((time.perf_counter() - start) / seconds, 1.0)
-
-    return used
-
-
-def warmup_cosine(fraction: float, warmup: float = 0.05) -> float:
-    """A learning-rate factor: up linearly to 1 during `warmup`, then down to 0.
-
-    It goes down along a half cosine and reaches 0 at fraction 1.
-    """
-    if fraction < warmup:
-        return (fraction + 1e-3) / (warmup + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))

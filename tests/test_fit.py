@@ -1,4 +1,4 @@
-"""The training loop and the learning-rate schedule."""
+"""The training loop."""
 
 import itertools
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from aigc_lib.fit import fit, progress, warmup_cosine
+from aigc_lib.fit import fit
 
 endless = lambda: itertools.repeat((torch.zeros(1),))  # noqa: E731
 
@@ -44,17 +44,3 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 def test_bad_limits_are_refused_before_the_first_step(limits):
     with pytest.raises(ValueError, match="expected"):
         fit(lambda b: {}, endless(), **limits)
-
-
-def test_progress_and_schedule():
-    used = progress(steps=4)
-    assert [used(step) for step in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
-    clock = progress(seconds=0.05)
-    assert clock(0) < 0.5
-    time.sleep(0.06)
-    assert clock(1) == 1
-    assert 0 < warmup_cosine(0.0) < 0.1
-    assert warmup_cosine(0.05) == pytest.approx(1)
-    assert warmup_cosine(1.0) == pytest.approx(0, abs=1e-9)
-    rates = [warmup_cosine(i / 100) for i in range(5, 101)]
-    assert rates == sorted(rates, reverse=True)

@@ -1,64 +1,63 @@
-"""Training recipes, one readable function per checkpoint, and the checkpoints.
+"""Training recipes, one file per checkpoint, and the checkpoints.
 
     python -m aigc_lib.recipes list
     python -m aigc_lib.recipes train vae --seconds 60
     accelerate launch --multi_gpu --num_processes 2 -m aigc_lib.recipes train vae
     python -m aigc_lib.recipes show vae
+    python -m aigc_lib.recipes verify vae
 
 Accelerate's flag names its launcher, which starts CPU processes as well where there is
 no GPU (or with AIGC_DEVICE=cpu). In a chapter: `model = recipes.load("vae")`.
 
-A recipe is a module or an object with `build()`, the untrained network, `train(...)`,
-which returns it trained, `metrics(...)` on held-out data, and `labelled`: one that
-needs labels takes no pictures of the reader's own. It is imported when asked for.
+A recipe is a module of this package. The first line of its docstring says what is
+special in it. It holds `build()`, the untrained network to keep; `load_data(own=None)`,
+which returns `Splits`; `prepare(splits, accelerator, rng)`, which returns a `Job`;
+`metrics(model, splits)` on held-out data; `STEPS`; and `LEANS_ON`, the recipes whose
+checkpoints its metrics use. It is imported when it is asked for.
 """
 
-import time
+import math
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 
-import torch
 from torch import nn
 
-from aigc_lib import data, runtime
 from aigc_lib.evaluate.samples import Features
-from aigc_lib.recipes.checkpoint import (
-    SHIPPED,
+from aigc_lib.training.checkpoint import (
     CheckpointError,
+    checksum,
     load_checkpoint,
-    save_checkpoint,
+    read_card,
 )
+from aigc_lib.training.run import Watch, run
 
-RECIPES = {  # name: module, and the object in it where one module holds several
-    "vae": "vae",
-    "digits": "digits",
-    "gan": "gan.GAN",
-    "cgan": "gan.CGAN",
-    "projection": "gan.PROJECTION",
-    "sagan": "gan.SAGAN",
-    "stylegan": "gan.STYLEGAN",
-}
+SHIPPED = Path(__file__).parent / "checkpoints"
+TOLERANCE = 0.01  # of a metric measured again: processors and precisions differ
 
 __all__ = [
     "CheckpointError",
-    "RECIPES",
     "SHIPPED",
+    "agree",
     "card",
     "digit_features",
     "load",
+    "names",
     "recipe",
     "train",
+    "verify",
 ]
 
 
-def recipe(name: str) -> ModuleType | object:
+def names() -> list[str]:
+    """All recipes: the modules of this package, by file name."""
+    return [m.name for m in iter_modules(__path__) if not m.name.startswith("_")]
+
+
+def recipe(name: str) -> ModuleType:
     """Import and return recipe `name`; raises ValueError for an unknown name."""
-    if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
-    module, _, attribute = RECIPES[name].partition(".")
-    found = import_module(f"aigc_lib.recipes.{module}")
-    return getattr(found, attribute) if attribute else found
+    return import_module(f"aigc_lib.recipes.{_known(name)}")
 
 
 def digit_features() -> Features:
@@ -75,40 +74,33 @@ def train(
     seed: int = 0,
     images: str | Path | None = None,
     resume: bool = False,
+    save_every: int = 500,
+    watch: Watch | None = None,
 ) -> Path:
     """Run recipe `name` and write its checkpoint to folder `out`; return its path.
 
     It takes the recipe's own number of steps, or as given. images: an npz file with
     the reader's own pictures to train on instead of MNIST. While it runs,
-    `out/NAME.state.safetensors` keeps the state of every 500th step; `resume` goes on
-    there. Raises ValueError for an unknown name or unfit pictures, OSError when
-    `out` cannot be written (before any training), CheckpointError when there is nothing
-    to resume.
+    `out/NAME.state.safetensors` keeps the state of every `save_every`-th step; `resume`
+    goes on there. watch(step, batch, logs) is called after each step. Raises ValueError
+    for an unknown name or unfit pictures, OSError when `out` cannot be written (before
+    any training), CheckpointError when there is nothing to resume.
     """
     chosen = recipe(name)
     if steps is None and seconds is None:
         steps = chosen.STEPS
-    if (steps or seconds or 0) <= 0:
-        raise ValueError(f"steps={steps}, seconds={seconds}: expected more than 0")
-    training, held_out, checksum = _pictures(name, images, chosen.BATCH)
-    path = _writable(Path(out)) / f"{name}.safetensors"
-    state = path.with_suffix(".state.safetensors")
-    identity = {"recipe": name, "steps": steps, "seed": seed, "data_sha256": checksum}
-    start = time.perf_counter()
-    limits = {"steps": steps, "seconds": seconds, "seed": seed, "resume": resume}
-    model, done = chosen.train(state=state, identity=identity, **limits, **training)
-    took = time.perf_counter() - start
-    if runtime.is_main_process():
-        card = {
-            **identity,
-            "steps": done,
-            "seconds": round(took, 1),
-            "metrics": chosen.metrics(model, training, held_out),
-            **runtime.facts(),
-        }
-        save_checkpoint(model, card, path)
-        state.unlink(missing_ok=True)
-    return path
+    return run(
+        chosen,
+        chosen.load_data(images),
+        Path(out) / f"{name}.safetensors",
+        steps=steps,
+        seconds=seconds,
+        seed=seed,
+        resume=resume,
+        leans_on=_checksums(chosen),
+        save_every=save_every,
+        watch=watch,
+    )
 
 
 def load(name: str, folder: str | Path = SHIPPED) -> nn.Module:
@@ -117,39 +109,62 @@ def load(name: str, folder: str | Path = SHIPPED) -> nn.Module:
     Raises ValueError for an unknown name and CheckpointError for a missing, damaged or
     foreign file.
     """
-    model = recipe(name).build()
-    load_checkpoint(model, Path(folder) / f"{name}.safetensors")
+    model, path = recipe(name).build(), _path(name, folder)
+    _expect_recipe(name, load_checkpoint(model, path), path)
     return model.eval()
 
 
 def card(name: str, folder: str | Path = SHIPPED) -> dict:
     """What a checkpoint says of itself: metrics, steps, seconds, machine, seed, …"""
-    return load_checkpoint(recipe(name).build(), Path(folder) / f"{name}.safetensors")
+    path = _path(_known(name), folder)
+    return _expect_recipe(name, read_card(path), path)
 
 
-def _pictures(name: str, file: str | Path | None, batch: int) -> tuple[dict, dict, str]:
-    """Training and held-out tensors as the recipe wants them, and a checksum."""
-    labelled = recipe(name).labelled
-    if file is None:
-        parts = []
-        for split in ("train", "test"):
-            images, labels = data.mnist(split)
-            extra = {"labels": labels} if labelled else {}
-            parts.append({"images": images, **extra})
-        return *parts, data.checksum("mnist")
-    if labelled:
-        raise ValueError(f"recipe {name!r} needs labels: pictures alone are not enough")
-    images, checksum = data.own_images(file, shape=(1, 28, 28), at_least=2 * batch)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    cut = len(images) * 9 // 10
-    training, held_out = images[order[:cut]], images[order[cut:]]
-    return {"images": training}, {"images": held_out}, checksum
+def verify(
+    name: str, folder: str | Path = SHIPPED, images: str | Path | None = None
+) -> tuple[dict, dict]:
+    """Measure a checkpoint again: what its card says, and what is found now.
+
+    Both hold the metrics, and the checksums of the data and of the checkpoints that
+    the metrics lean on, as far as the card has them. `agree` compares two values.
+    """
+    stated, chosen = card(name, folder), recipe(name)
+    splits = chosen.load_data(images)
+    found = chosen.metrics(load(name, folder), splits)
+    found |= {"data_sha256": splits.sha256} | _checksums(chosen)
+    said = stated["metrics"] | {"data_sha256": stated["data_sha256"]}
+    said |= stated.get("leans_on", {})
+    return said, {key: found.get(key) for key in said}
 
 
-def _writable(out: Path) -> Path:
-    """Make the folder and write in it: a wrong `out` fails before the training."""
-    out.mkdir(parents=True, exist_ok=True)
-    probe = out / f".probe-{runtime.process_index()}"
-    probe.touch()
-    probe.unlink()
-    return out
+def agree(a: float | str | None, b: float | str | None) -> bool:
+    """Whether two numbers are equal within TOLERANCE, or two checksums exactly."""
+    if isinstance(a, str) or isinstance(b, str) or a is None or b is None:
+        return a == b
+    return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-3)
+
+
+def _known(name: str) -> str:
+    if name not in names():
+        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(names())}")
+    return name
+
+
+def _path(name: str, folder: str | Path) -> Path:
+    return Path(folder) / f"{name}.safetensors"
+
+
+def _expect_recipe(name: str, card: dict, path: Path) -> dict:
+    if card.get("recipe") != name:
+        raise CheckpointError(
+            f"checkpoint {path} was written by recipe {card.get('recipe')!r}: "
+            f"expected {name!r}"
+        )
+    return card
+
+
+def _checksums(chosen: ModuleType) -> dict[str, str]:
+    """The SHA-256 of each shipped checkpoint that the recipe's metrics use."""
+    return {
+        f"{name}_sha256": checksum(_path(name, SHIPPED)) for name in chosen.LEANS_ON
+    }

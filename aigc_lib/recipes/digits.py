@@ -1,27 +1,21 @@
-"""The recipe of the meter's digit classifier (chapter data)."""
+"""The meter's digit classifier: two convolutions, shifted digits as augmentation."""
 
 from functools import cache
-from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from aigc_lib import data
 from aigc_lib.evaluate.samples import Features
-from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.models.classifier import DigitClassifier
-from aigc_lib.recipes.checkpoint import SHIPPED, load_checkpoint
-from aigc_lib.recipes.run import (
-    accelerator,
-    last_step,
-    mean_over_processes,
-    my_rows,
-    resumable,
-)
+from aigc_lib.recipes import SHIPPED
+from aigc_lib.training.checkpoint import load_checkpoint
+from aigc_lib.training.run import Job
+from aigc_lib.training.splits import Splits, labelled_digits
 
-STEPS, BATCH, PEAK_LR = 6_000, 128, 2e-3
-labelled = True
+STEPS, BATCH = 6_000, 128
+LEANS_ON = ()
+load_data = labelled_digits
 
 
 def build() -> DigitClassifier:
@@ -37,65 +31,30 @@ def features() -> Features:
     return classifier.eval().describe
 
 
-def train(
-    *,
-    state: Path,
-    steps: int | None,
-    seconds: float | None,
-    seed: int,
-    images: Tensor,
-    labels: Tensor,
-    identity: dict,
-    resume: bool,
-) -> tuple[DigitClassifier, int]:
-    """Convolutional digit classifier, shifted digits as augmentation.
+def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
+    """Cross-entropy by Adam; each batch is shifted by up to two pixels."""
+    net = build()
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    model, optimizer = accelerator.prepare(net, optimizer)
 
-    Returns it and the steps done.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    accelerate = accelerator()
-    classifier = build()
-    optimizer = torch.optim.Adam(classifier.parameters())
-    model, optimizer = accelerate.prepare(classifier, optimizer)
-    used = progress(steps=steps, seconds=seconds)
-
-    def stream():
-        for step, (x, y) in enumerate(
-            data.batches(images, labels, batch_size=BATCH, generator=generator)
-        ):
-            shift = torch.randint(-2, 3, (2,), generator=generator)
-            yield step, torch.roll(x, shift.tolist(), dims=(2, 3)), y
+    def batches():
+        for x, y in data.batches(*splits.training, batch_size=BATCH, generator=rng):
+            shift = torch.randint(-2, 3, (2,), generator=rng)
+            yield torch.roll(x, shift.tolist(), dims=(2, 3)), y
 
     def update(batch):
-        step, x, y = batch
-        x, y = my_rows(x, accelerate), my_rows(y, accelerate)
-        optimizer.param_groups[0]["lr"] = PEAK_LR * warmup_cosine(used(step))
+        x, y = batch
         loss = F.cross_entropy(model(x).float(), y)
         optimizer.zero_grad()
-        accelerate.backward(loss)
+        accelerator.backward(loss)
         optimizer.step()
-        return mean_over_processes({"loss": loss}, accelerate)
+        return {"loss": loss}
 
-    parts = {"model": classifier, "optimizer": optimizer}
-    limits = {"steps": steps, "seconds": seconds, "resume": resume}
-    done = last_step(
-        resumable(
-            update, stream(), parts, state, identity, **limits, accelerator=accelerate
-        )
-    )
-    return classifier.eval(), done
+    return Job(net, {"model": net, "optimizer": optimizer}, batches(), update)
 
 
-def metrics(
-    classifier: DigitClassifier,
-    training: dict[str, Tensor],
-    held_out: dict[str, Tensor],
-) -> dict[str, float]:
+def metrics(classifier: DigitClassifier, splits: Splits) -> dict[str, float]:
     """Accuracy on held-out digits."""
-    _, probabilities = classifier.describe(held_out["images"])
-    return {
-        "test_accuracy": float(
-            (probabilities.argmax(1) == held_out["labels"]).float().mean()
-        )
-    }
+    images, labels = splits.held_out
+    _, probabilities = classifier.describe(images)
+    return {"test_accuracy": (probabilities.argmax(1) == labels).float().mean().item()}

@@ -1,119 +1,53 @@
-"""The recipe of the VAE chapter: a convolutional VAE with 20 latents."""
-
-from pathlib import Path
+"""Convolutional VAE with 20 latents; measured by N(0, I) and by a fitted prior."""
 
 import torch
-from torch import Tensor
 
 from aigc_lib import data
-from aigc_lib.data.toy import Mixture
-from aigc_lib.evaluate import measure, negative_elbo
-from aigc_lib.fit import progress, warmup_cosine
 from aigc_lib.losses import vae_loss
 from aigc_lib.models.vae import VAE, conv_vae
-from aigc_lib.recipes import digits
-from aigc_lib.recipes.run import (
-    accelerator,
-    last_step,
-    mean_over_processes,
-    my_rows,
-    resumable,
-)
-from aigc_lib.sample import fit_prior, from_prior
+from aigc_lib.recipes.digits import features
+from aigc_lib.training.priors import by_two_priors
+from aigc_lib.training.run import Job
+from aigc_lib.training.splits import Splits, digit_images
 
-STEPS, BATCH, PEAK_LR = 12_000, 128, 4e-3
-labelled = False
+STEPS, BATCH, D = 12_000, 128, 20
+LEANS_ON = ("digits",)  # the meter's checkpoint
 
 
 def build() -> VAE:
     """The untrained network."""
-    return conv_vae(latent_dim=20, channels=48)
+    return conv_vae(latent_dim=D, channels=48)
 
 
-def train(
-    *,
-    state: Path,
-    steps: int | None,
-    seconds: float | None,
-    seed: int,
-    images: Tensor,
-    identity: dict,
-    resume: bool,
-) -> tuple[VAE, int]:
-    """Convolutional VAE with 20 latents; images (N, 1, 28, 28) in [-1, 1].
+def load_data(own=None) -> Splits:
+    """MNIST without labels, or pictures of the reader's own."""
+    return digit_images(own, at_least=2 * BATCH)
 
-    Returns it and the steps done.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    accelerate = accelerator()
+
+def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
+    """The negative ELBO by Adam."""
     vae = build()
-    optimizer = torch.optim.Adam(vae.parameters(), fused=True)
-    model, optimizer = accelerate.prepare(vae, optimizer)
-    used = progress(steps=steps, seconds=seconds)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=4e-3, fused=True)
+    model, optimizer = accelerator.prepare(vae, optimizer)
 
-    def stream():
-        for step, (x,) in enumerate(
-            data.batches(images, batch_size=BATCH, generator=generator)
-        ):
-            yield step, x, torch.randn(BATCH, vae.latent_dim, generator=generator)
+    def batches():
+        for (x,) in data.batches(*splits.training, batch_size=BATCH, generator=rng):
+            yield x, torch.randn(BATCH, D, generator=rng)
 
     def update(batch):
-        step, x, eps = batch
-        x, eps = my_rows(x, accelerate), my_rows(eps, accelerate)
-        optimizer.param_groups[0]["lr"] = PEAK_LR * warmup_cosine(used(step))
-        logits, mu, logvar = (
-            output.float() for output in model(x, eps)
-        )  # the loss in float32, always
+        x, eps = batch
+        # The loss in float32, always.
+        logits, mu, logvar = (output.float() for output in model(x, eps))
         parts = vae_loss(logits, x, mu, logvar)
         optimizer.zero_grad()
-        accelerate.backward(parts["loss"])
+        accelerator.backward(parts["loss"])
         optimizer.step()
-        return mean_over_processes(parts, accelerate)
+        return parts
 
     parts = {"model": vae, "optimizer": optimizer}
-    limits = {"steps": steps, "seconds": seconds, "resume": resume}
-    done = last_step(
-        resumable(
-            update, stream(), parts, state, identity, **limits, accelerator=accelerate
-        )
-    )
-    return vae.eval(), done
+    return Job(vae, parts, batches(), update)
 
 
-def metrics(
-    vae: VAE, training: dict[str, Tensor], held_out: dict[str, Tensor]
-) -> dict[str, float]:
-    """-ELBO in nats and the meter on held-out images, by two priors.
-
-    One is N(0, I), the other is fitted to training codes.
-    """
-    images, device = held_out["images"], next(vae.parameters()).device
-    prior = fitted_prior(vae, training["images"])
-    row = {}
-    for suffix, choice in {"": None, "_fitted": prior}.items():
-        generator = torch.Generator().manual_seed(0)
-        elbo = negative_elbo(vae, images, generator, prior=choice)
-        samples = from_prior(
-            vae.images, len(images), vae.latent_dim, generator, device, choice
-        ).cpu()
-        row |= {f"test_{name}{suffix}": value for name, value in elbo.items()}
-        row |= {
-            f"{name}{suffix}": value
-            for name, value in measure(samples, images, digits.features()).items()
-        }
-    return row
-
-
-@torch.no_grad()
-def fitted_prior(vae: VAE, images: Tensor, components: int = 20) -> Mixture:
-    """A mixture fitted to the codes of at most 20,000 images: a better prior."""
-    generator = torch.Generator().manual_seed(0)
-    parts = []
-    for x in images[:20_000].split(1000):
-        mu, logvar = (t.cpu() for t in vae.encode(x.to(next(vae.parameters()).device)))
-        parts.append(
-            mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)
-        )
-    codes = torch.cat(parts)
-    return fit_prior(codes, min(components, len(codes) // 100 + 1), generator=generator)
+def metrics(vae: VAE, splits: Splits) -> dict[str, float]:
+    """-ELBO in nats and the meter, on held-out images."""
+    return by_two_priors(vae, splits, features())

@@ -24,7 +24,12 @@ def again(changed):
     [
         ("aigc_lib/models/gan.py", {"gan", "gan_family"}),
         ("aigc_lib/models/vae.py", {"vae"}),
-        ("aigc_lib/models/stylegan.py", {"gan", "gan_family"}),  # one module holds the recipes of all GANs
+        ("aigc_lib/models/stylegan.py", {"gan_family"}),
+        ("aigc_lib/nn/attention.py", {"gan_family"}),
+        ("aigc_lib/recipes/gan.py", {"gan", "gan_family"}),
+        ("aigc_lib/recipes/stylegan.py", {"gan_family"}),
+        ("aigc_lib/training/adversarial.py", {"gan", "gan_family"}),
+        ("aigc_lib/show/player.js", CHAPTERS | {"speed"}),
         ("aigc_lib/models/classifier.py", {"data", "gan", "gan_family", "vae"}),
         ("aigc_lib/exercises/vae.py", {"vae"}),
         ("aigc_lib/exercises/gan_family.py", {"gan_family"}),

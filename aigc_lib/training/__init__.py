@@ -1,0 +1,10 @@
+"""What all recipes share, so that a recipe holds only what is its own.
+
+run           seeds, trains, saves, resumes, measures, writes the checkpoint
+adversarial   the training of two networks against each other, as a `Job`
+priors        what latent-variable models are measured by
+splits        the data to train on and the held-out data
+schedule      learning rates
+state         what an interrupted run goes on from
+checkpoint    weights and card, in one file
+"""

@@ -1,0 +1,214 @@
+"""One training run of any recipe, from the seed to the checkpoint.
+
+A recipe draws all its random numbers in one stream of batches, so that a run is resumed
+by skipping what it has seen, and so that every process sees the same stream and takes
+its own rows of it. Accelerate chooses the device, casts to the precision that `runtime`
+measured, and averages gradients between processes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from aigc_lib import runtime
+from aigc_lib.fit import fit
+from aigc_lib.training.checkpoint import expect_writable, save_checkpoint
+from aigc_lib.training.interrupt import one_more_step
+from aigc_lib.training.schedule import scheduler
+from aigc_lib.training.splits import Splits
+from aigc_lib.training.state import load_state, save_state
+
+Watch = Callable[[int, tuple, dict[str, Tensor]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a recipe's `prepare` returns: all that `run` needs to train.
+
+    model: what to keep. parts: what has a state, by name; the learning rate of each
+    optimizer among them is its peak. batches: an endless stream of tuples; `run` gives
+    each process its rows of their tensors, on the device, and the rest as it is.
+    update: changes the parameters and returns named scalars.
+    """
+
+    model: nn.Module
+    parts: dict[str, nn.Module | Optimizer]
+    batches: Iterable[tuple]
+    update: Callable[[tuple], dict[str, Tensor]]
+
+
+def run(
+    recipe: ModuleType,
+    splits: Splits,
+    path: Path,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    leans_on: dict[str, str] | None = None,
+    save_every: int = 500,
+    watch: Watch | None = None,
+) -> Path:
+    """Train `recipe` on `splits` and write the checkpoint `path`, folder/NAME.suffix.
+
+    A run by steps saves its state beside it every `save_every` steps, at the end and at
+    a Ctrl-C; `resume` goes on there. leans_on: the checksums of the checkpoints that
+    the metrics use. watch(step, batch, logs) is called after each update. Raises
+    ValueError, OSError when `path` cannot be written, CheckpointError.
+    """
+    began = time.perf_counter()
+    torch.manual_seed(seed)
+    accelerator = accelerate()
+    check_limits(steps, seconds, save_every, resume, accelerator.num_processes)
+    expect_writable(path)
+    job = recipe.prepare(splits, accelerator, torch.Generator().manual_seed(seed))
+    identity = _identity(path.stem, steps, seed, splits.sha256)
+    state = path.with_suffix(".state.safetensors")
+    start = load_state(job.parts, state, identity) if resume else 0
+    updates = _updates(job, accelerator, start, steps, seconds, watch)
+    save = partial(save_state, job.parts, state, identity)
+    keep = steps is not None and accelerator.is_main_process
+    done = _to_the_end(updates, start, steps, save if keep else None, save_every)
+    if accelerator.is_main_process:
+        card = _card(identity, time.perf_counter() - began, done, seconds, leans_on)
+        card["metrics"] = recipe.metrics(job.model.eval(), splits)
+        save_checkpoint(job.model, card, path)
+        if keep:
+            state.unlink(missing_ok=True)
+    return path
+
+
+def _identity(recipe: str, steps: int | None, seed: int, data: str) -> dict:
+    """What must be equal in a run that goes on from the state of another."""
+    run = {"recipe": recipe, "steps": steps, "seed": seed, "data_sha256": data}
+    return {**run, "precision": runtime.precision()}
+
+
+def _card(
+    identity: dict, took: float, done: int, seconds: float | None, leans_on: dict | None
+) -> dict:
+    """What the checkpoint says of its training; the metrics are still missing."""
+    return {
+        **identity,
+        **runtime.facts(),
+        "budget": {"steps": identity["steps"], "seconds": seconds},
+        "leans_on": leans_on or {},
+        "steps": done,
+        "seconds": round(took, 1),
+    }
+
+
+def _to_the_end(
+    updates: Iterator[int],
+    start: int,
+    last: int | None,
+    save: Callable[[int], None] | None,
+    every: int,
+) -> int:
+    """Make the updates after `start` and save now and then; returns how many there are.
+
+    At a Ctrl-C the step that runs is finished and saved before KeyboardInterrupt.
+    """
+    step = start
+    with one_more_step() as interrupted:
+        for step in updates:
+            stop = interrupted()
+            if save is not None and (stop or step % every == 0 or step == last):
+                save(step)
+            if stop:
+                saved = "" if save is None else f"--resume goes on after step {step}"
+                raise KeyboardInterrupt(saved)
+    return step
+
+
+def _updates(
+    job: Job,
+    accelerator: Accelerator,
+    start: int,
+    steps: int | None,
+    seconds: float | None,
+    watch: Watch | None,
+) -> Iterator[int]:
+    """Update from step `start` on; yield the number of updates, from the very first."""
+    if start == steps:  # interrupted after the last one
+        return
+    optimizers = [part for part in job.parts.values() if isinstance(part, Optimizer)]
+    set_rates = scheduler(optimizers, steps=steps, seconds=seconds)
+
+    def update(numbered):
+        step, batch = numbered
+        set_rates(step)
+        mine = tuple(_my_rows(part, accelerator) for part in batch)
+        logs = job.update(mine)
+        if watch is not None:
+            watch(step + 1, mine, logs)
+        return _mean_over_processes(logs, accelerator)
+
+    rest = islice(enumerate(job.batches), start, None)
+    left = None if steps is None else steps - start
+    for count, _ in fit(update, rest, steps=left, seconds=seconds):
+        yield start + count
+
+
+def accelerate() -> Accelerator:
+    """Accelerate's handle on device and processes, in the precision of `runtime`."""
+    mixed = "bf16" if runtime.precision() == "bf16" else "no"
+    return Accelerator(cpu=runtime.device().type == "cpu", mixed_precision=mixed)
+
+
+def check_limits(
+    steps: int | None,
+    seconds: float | None,
+    save_every: int,
+    resume: bool,
+    processes: int,
+) -> None:
+    """Raise ValueError for limits that cannot be kept."""
+    if (steps is None) == (seconds is None) or not (steps or seconds or 0) > 0:
+        raise ValueError(
+            f"steps={steps}, seconds={seconds}: expected one of them, more than 0"
+        )
+    if save_every < 1:
+        raise ValueError(f"save_every={save_every}: expected at least 1")
+    if seconds is not None and resume:
+        raise ValueError(
+            "resume with seconds: expected steps, since only these say how much is left"
+        )
+    if seconds is not None and processes > 1:
+        raise ValueError(
+            f"seconds with {processes} processes: expected steps, since each process "
+            "would stop by its own clock"
+        )
+
+
+def _my_rows(part: object, accelerator: Accelerator) -> object:
+    """This process's rows of a tensor (B, ...): every `num_processes`-th of them."""
+    if not isinstance(part, Tensor):
+        return part
+    if len(part) % accelerator.num_processes:
+        raise ValueError(
+            f"batch of {len(part)} rows: expected a multiple of "
+            f"{accelerator.num_processes} processes"
+        )
+    return part[accelerator.process_index :: accelerator.num_processes].to(
+        accelerator.device
+    )
+
+
+def _mean_over_processes(
+    logs: dict[str, Tensor], accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Named scalars averaged over all processes: those of the global batch."""
+    return {
+        name: accelerator.reduce(value.detach(), "mean") for name, value in logs.items()
+    }
