@@ -23,7 +23,7 @@ from aigc_lib import runtime
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent.parent / "aigc_lib" / "evaluate" / "results"
 CONTENDERS = ["ours", "published", "real"]  # "real" is held-out data, without training
-RACES = ["vae", "gan"]
+RACES = sorted(path.stem for path in (HERE / "races").glob("*.py"))
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # what most laptops have
 
 
