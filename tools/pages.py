@@ -23,7 +23,7 @@ import nbformat
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from parallel import ONE_THREAD, Finished, run_all
+from parallel import KEEP_MEMORY, ONE_THREAD, Finished, run_all
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTE = Path(__file__).resolve().parent / "execute.py"
@@ -101,7 +101,9 @@ class Executed:
         cells, now = {page: self.cells(page) for page in todo}, Snapshot(self.root)
         with tempfile.TemporaryDirectory() as folder:
             out = {page: Path(folder, page.replace("/", "-")) for page in todo}
-            commands = {page: (execution(source[page], out[page], self.root), ONE_THREAD) for page in todo}
+            commands = {
+                page: (execution(source[page], out[page], self.root), ONE_THREAD | KEEP_MEMORY) for page in todo
+            }
             width = max(map(len, todo), default=0)
             for done in run_all(commands, at_once, width):
                 found = self.keep(done, out[done.name], cells[done.name], now)

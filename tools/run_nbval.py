@@ -11,7 +11,7 @@ import sys
 import time
 
 from pages import Executed
-from parallel import ONE_THREAD, jobs, run_all, stop_on_terminate
+from parallel import KEEP_MEMORY, ONE_THREAD, jobs, run_all, stop_on_terminate
 from prepare_nbval import BUILD, KERNEL
 
 FLAGS = ["--nbval-lax", f"--nbval-kernel-name={KERNEL}", "--nbval-cell-timeout=300", "-q", "-p", "no:cacheprovider"]
@@ -27,7 +27,7 @@ def main() -> None:
     names.sort(key=lambda name: -seconds.get(name, 1e9))  # the longest first, so that none is alone at the end
     command = [sys.executable, "-m", "pytest", *FLAGS]
     notebook = {name: BUILD / "nbval" / name / f"{name}.ipynb" for name in names}
-    commands = {name: ([*command, str(notebook[name])], ONE_THREAD | SETTINGS) for name in names}
+    commands = {name: ([*command, str(notebook[name])], ONE_THREAD | KEEP_MEMORY | SETTINGS) for name in names}
     at_once = jobs()
     start, failed = time.perf_counter(), []
     print(f"nbval: {len(names)} notebooks, {at_once} at a time", flush=True)

@@ -63,7 +63,7 @@ def first_printed(nb):
 
 
 def test_one_changed_output_fails(tmp_path):
-    nb = min((nbformat.read(path, as_version=4) for path in PREPARED), key=first_printed)
+    nb = nbformat.read(next(path for path in PREPARED if path.stem == "warmup"), as_version=4)  # the fastest
     nb.cells = nb.cells[: first_printed(nb) + 1]  # the cells after it take longer and show no more
     good = run_nbval(nb, tmp_path)
     assert good.returncode == 0, good.stdout
