@@ -21,7 +21,9 @@ def configure(app, config):
 
 def retarget_buttons(app, pagename, templatename, context, doctree):
     """Point a chapter's Colab and download buttons at its generated notebook."""
-    if not pagename.startswith("chapters/"):
+    if not pagename.startswith("chapters/"):  # no notebook is made of it, so there is none to open
+        groups = context.get("header_buttons", [])
+        context["header_buttons"] = [group for group in groups if group.get("label") != "launch-buttons"]
         return
     notebook = Path(app.confdir, "notebooks", Path(pagename).name + ".ipynb")
     for group in context.get("header_buttons", []):

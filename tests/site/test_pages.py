@@ -61,6 +61,11 @@ def test_description_and_one_search_box(page):
     assert len(SOUP[page].select("#pst-primary-sidebar .search-button-field, .bd-header .search-button-field")) == 1
 
 
+@pytest.mark.parametrize("page", sorted(set(PAGES) - set(CHAPTERS)))
+def test_a_page_without_a_notebook_offers_none_in_colab(page):
+    assert not [a["href"] for a in SOUP[page].find_all("a", href=True) if "colab.research" in a["href"]]
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_buttons_give_the_generated_notebook(page):
     name = page.removeprefix("chapters/").removesuffix(".html")
