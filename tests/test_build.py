@@ -109,13 +109,22 @@ def test_a_failing_cell_and_a_false_claim_are_named_and_the_rest_goes_on(root):
     assert [p.message for p in pages.Executed(root).problems()] == [first.message, second.message]  # not forgotten
 
 
-def test_a_kernel_that_dies_or_takes_too_long_is_named(root, tmp_path):
+def test_a_kernel_that_dies_or_takes_too_long_is_named(root, tmp_path, monkeypatch):
     import execute
 
     (root / "chapters" / "a.md").write_text(cells("import os", "os._exit(3)"))
     executed = build_site.execute(root)
     (problem,) = executed.problems()
     assert problem.line == 23 and "DeadKernelError" in problem.message
+    kernelless = (root / "chapters" / "a.md").read_text().replace("name: python3", "name: no-such-kernel")
+    monkeypatch.setattr(execute, "KERNEL", "no-such-kernel")
+    (root / "chapters" / "words.md").write_text(kernelless)
+    early = tmp_path / "early"
+    early.mkdir()
+    nb = execute.execute(root / "chapters" / "words.md", early, root)  # before any cell has started
+    (problem,) = pages.problems_of(nb, "chapters/words", kernelless)
+    assert "no-such-kernel" in problem.message or "NoSuchKernel" in problem.message
+    monkeypatch.undo()
     (root / "chapters" / "a.md").write_text(cells("import time", "time.sleep(60)"))
     out = tmp_path / "out"
     out.mkdir()

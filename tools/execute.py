@@ -18,6 +18,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
+KERNEL = "python3"
 TRACE = """
 def _():
     import os, sys
@@ -45,7 +46,7 @@ def execute(page: Path, out: Path, root: Path, timeout: int = 300) -> nbformat.N
             nb,
             timeout=timeout,
             record_timing=False,  # it would change the cells' metadata, by which the cache knows a page
-            kernel_name="python3",
+            kernel_name=KERNEL,
             resources={"metadata": {"path": folder}},
             extra_arguments=[f"--IPKernelApp.exec_files={trace}"],
         )
@@ -60,7 +61,9 @@ def execute(page: Path, out: Path, root: Path, timeout: int = 300) -> nbformat.N
             output = nbformat.v4.new_output(
                 "error", ename=type(error).__name__, evalue=message, traceback=[f"{type(error).__name__}: {message}"]
             )
-            nb.cells[running[-1] if running else 0].outputs = [output]
+            code = [index for index, cell in enumerate(nb.cells) if cell.cell_type == "code"]
+            started = [index for index in code if index in running]
+            nb.cells[started[-1] if started else code[0]].outputs = [output]
     return nb
 
 

@@ -33,6 +33,13 @@ class Wrong(Exception):
     """A hint about what is wrong."""
 
 
+def _default_device() -> torch.device:
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # torch 2.4, once the choice has been taken back
+        return torch.device("cpu")
+
+
 def _set_default_device(device: torch.device) -> None:
     # None, since even the CPU as a chosen default makes every later call slower.
     torch.set_default_device(None if device.type == "cpu" else device)
@@ -43,7 +50,7 @@ def _set_default_device(device: torch.device) -> None:
 SETTINGS = [
     ("the grad mode", torch.is_grad_enabled, torch.set_grad_enabled),
     ("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
-    ("the default device", torch.get_default_device, _set_default_device),
+    ("the default device", _default_device, _set_default_device),
     ("the number of threads", torch.get_num_threads, torch.set_num_threads),
 ]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
