@@ -24,7 +24,7 @@ import nbformat
 import torch
 from bench.run import AVX2, provenance
 from pages import ROOT, Executed, execution, file_digest, opened_files, problems_of, with_code
-from parallel import ONE_THREAD, Finished, run_all, stop_on_terminate
+from parallel import KEEP_MEMORY, ONE_THREAD, Finished, run_all, stop_on_terminate
 
 RECORD = ROOT / "aigc_lib" / "evaluate" / "results" / "stress.json"
 TWO_THREADS = {name: "2" for name in ONE_THREAD}
@@ -40,7 +40,7 @@ def settings(conditions: dict) -> dict[str, str]:
     """The environment of a run under these conditions."""
     threads = ONE_THREAD if conditions["threads"] == 1 else TWO_THREADS
     limit = AVX2 if conditions["instructions"] == "AVX2" else {}
-    return {**threads, **limit, "AIGC_SEED": str(conditions["seed"]), "AIGC_PRECISION": "fp32"}
+    return {**threads, **KEEP_MEMORY, **limit, "AIGC_SEED": str(conditions["seed"]), "AIGC_PRECISION": "fp32"}
 
 
 def fingerprint(root: Path, chapter: str, files: list[str]) -> str:

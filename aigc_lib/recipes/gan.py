@@ -2,10 +2,9 @@
 
 import torch
 
-from aigc_lib.evaluate import measure
 from aigc_lib.models.gan import Discriminator, Generator
 from aigc_lib.recipes.digits import features
-from aigc_lib.training.adversarial import BATCH, adversarial, draw, gaussian
+from aigc_lib.training.adversarial import BATCH, adversarial, measured
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, digit_images
 
@@ -30,6 +29,4 @@ def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
 
 def metrics(G: Generator, splits: Splits) -> dict[str, float]:
     """The meter on as many samples as held-out images."""
-    (images,) = splits.held_out
-    z = gaussian(G, images, rng=torch.Generator().manual_seed(0))
-    return measure(draw(G, z), images, features())
+    return measured(G, splits, features())

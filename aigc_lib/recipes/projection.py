@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from aigc_lib.evaluate import measure
-from aigc_lib.models.gan import Generator, ProjectionDiscriminator, append_label
+from aigc_lib.models.gan import Generator, ProjectionDiscriminator
 from aigc_lib.recipes.digits import features
-from aigc_lib.training.adversarial import adversarial, draw
+from aigc_lib.training.adversarial import adversarial, gaussian_and_label, measured
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, labelled_digits
 
@@ -20,11 +19,6 @@ def build() -> Generator:
     return Generator(latent_dim=64 + 10)
 
 
-def noise(G: Generator, x: Tensor, y: Tensor, *, rng: torch.Generator) -> Tensor:
-    """Inputs (B, 74) of the generator for images of labels y (B,)."""
-    return append_label(torch.randn(len(x), 64, generator=rng), y)
-
-
 def logits(D: ProjectionDiscriminator, x: Tensor, y: Tensor) -> Tensor:
     """How real the image is, and how well the label fits."""
     return D(x, y)
@@ -33,13 +27,10 @@ def logits(D: ProjectionDiscriminator, x: Tensor, y: Tensor) -> Tensor:
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     """The losses and the penalty of `gan`."""
     G, D = build(), ProjectionDiscriminator()
-    conditional = {"noise": noise, "logits": logits}
+    conditional = {"noise": gaussian_and_label, "logits": logits}
     return adversarial(G, D, splits, accelerator, rng, **conditional)
 
 
 def metrics(G: Generator, splits: Splits) -> dict[str, float]:
     """The meter on as many samples as held-out images, labels spread evenly."""
-    images, _ = splits.held_out
-    labels = torch.arange(len(images)) % 10
-    z = noise(G, images, labels, rng=torch.Generator().manual_seed(0))
-    return measure(draw(G, z), images, features())
+    return measured(G, splits, features(), gaussian_and_label)

@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from aigc_lib import data, losses
+from aigc_lib.evaluate import measure
+from aigc_lib.evaluate.samples import Features
+from aigc_lib.models.gan import append_label
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-BATCH = 32
+BATCH, CLASSES = 32, 10
 BETAS = (0.0, 0.99)  # no momentum: the opponent has moved since
 # R1 at every eighth step, eight times as strong (Karras et al. 2020, arXiv:1912.04958,
 # appendix B).
@@ -22,6 +25,14 @@ DECAY = 0.998  # of the moving average of the generator's weights
 def gaussian(G: nn.Module, images: Tensor, *, rng: torch.Generator) -> Tensor:
     """Inputs of an unconditional generator for images (B, ...): (B, latent_dim)."""
     return torch.randn(len(images), G.latent_dim, generator=rng)
+
+
+def gaussian_and_label(
+    G: nn.Module, images: Tensor, labels: Tensor, *, rng: torch.Generator
+) -> Tensor:
+    """Inputs (B, latent_dim) of a conditional generator: noise, a one-hot label."""
+    noise = torch.randn(len(images), G.latent_dim - CLASSES, generator=rng)
+    return append_label(noise, labels, CLASSES)
 
 
 def unconditional(D: nn.Module, x: Tensor) -> Tensor:
@@ -126,3 +137,16 @@ def draw(G: nn.Module, z: Tensor, batch_size: int = 500) -> Tensor:
     """The images of many inputs z (N, latent_dim), in float32 on the CPU."""
     device = next(G.parameters()).device
     return torch.cat([G(part.to(device)).float().cpu() for part in z.split(batch_size)])
+
+
+def measured(
+    G: nn.Module,
+    splits: Splits,
+    features: Features,
+    noise: Callable[..., Tensor] = gaussian,
+) -> dict[str, float]:
+    """The meter on as many samples as held-out images; labels, if any, evenly."""
+    images, *labels = splits.held_out
+    evenly = [torch.arange(len(images)) % CLASSES for _ in labels]
+    z = noise(G, images, *evenly, rng=torch.Generator().manual_seed(0))
+    return measure(draw(G, z), images, features)

@@ -149,10 +149,10 @@ def _updates(
         step, batch = numbered
         set_rates(step)
         mine = tuple(_my_rows(part, accelerator) for part in batch)
-        logs = job.update(mine)
+        logs = _mean_over_processes(job.update(mine), accelerator)
         if watch is not None:
             watch(step + 1, mine, logs)
-        return _mean_over_processes(logs, accelerator)
+        return logs
 
     rest = islice(enumerate(job.batches), start, None)
     left = None if steps is None else steps - start
