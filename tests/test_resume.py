@@ -59,6 +59,65 @@ def test_what_cannot_be_resumed_is_named(tmp_path, little_data):
         recipes.train("vae", tmp_path, steps=6, resume=True)
 
 
+@pytest.mark.parametrize("there, here", [("fp32", "bf16"), ("bf16", "fp32")])
+def test_a_state_of_another_precision_is_refused(tmp_path, there, here):
+    def train(precision, *more):
+        code = STOPPED if not more else "from aigc_lib.recipes.__main__ import main; main()"
+        args = ["train", "digits", "--steps", "6", "--out", str(tmp_path), *more]
+        command, env = [sys.executable, "-c", code, *args], CPU | {"AIGC_PRECISION": precision}
+        return subprocess.run(command, capture_output=True, text=True, env=env)
+
+    stopped = train(there)
+    assert stopped.returncode == 130 and "--resume goes on after step 3" in stopped.stderr
+    other = train(here, "--resume")
+    assert other.returncode == 2 and f"precision is '{there}' there, expected '{here}'" in other.stderr
+    assert train(there, "--resume").returncode == 0
+
+
+STOPPED = """
+import signal
+from aigc_lib import recipes
+from aigc_lib.recipes.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+whole = recipes.train
+def stop(step, *_):
+    if step == 3:
+        signal.raise_signal(signal.SIGINT)
+recipes.train = lambda *args, **options: whole(*args, **options, watch=stop)
+main()
+"""
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from aigc_lib.recipes.__main__ import main
+main()
+"""
+
+
+def limited(size, *args):
+    """The command line where no file may be larger than `size` bytes, as on a full disk."""
+    command = [sys.executable, "-c", LIMITED, str(size), *args]
+    return subprocess.run(command, capture_output=True, text=True, env=CPU)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
+def test_a_state_that_does_not_fit_is_one_warning_and_a_checkpoint_that_does_not_is_an_error(tmp_path):
+    args = ["train", "digits", "--steps", "5", "--save-every", "1", "--out", str(tmp_path)]
+    path = tmp_path / "digits.safetensors"
+    done = limited(500_000, *args)  # the state has 1.3 MB, the checkpoint 0.2
+    assert done.returncode == 0 and done.stdout.strip() == str(path)
+    warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+    assert len(warnings) == 1 and f"the state is not saved: [Errno 27] File too large: '{tmp_path}" in warnings[0]
+    before = path.read_bytes()
+    done = limited(100_000, *args)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == f"error: [Errno 27] File too large: '{path}'"
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["digits.json", "digits.safetensors"]
+
+
 def start(tmp_path):
     command = [sys.executable, "-m", "aigc_lib.recipes", "train", "vae", "--save-every", "2"]
     return subprocess.Popen(
