@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,19 +60,16 @@ def test_what_cannot_be_resumed_is_named(tmp_path, little_data):
         recipes.train("vae", tmp_path, steps=6, resume=True)
 
 
-@pytest.mark.parametrize("there, here", [("fp32", "bf16"), ("bf16", "fp32")])
-def test_a_state_of_another_precision_is_refused(tmp_path, there, here):
-    def train(precision, *more):
-        code = STOPPED if not more else "from aigc_lib.recipes.__main__ import main; main()"
+def test_a_state_of_another_precision_is_refused(tmp_path):
+    def train(precision, code, *more):
         args = ["train", "digits", "--steps", "6", "--out", str(tmp_path), *more]
         command, env = [sys.executable, "-c", code, *args], CPU | {"AIGC_PRECISION": precision}
         return subprocess.run(command, capture_output=True, text=True, env=env)
 
-    stopped = train(there)
+    stopped = train("fp32", STOPPED)
     assert stopped.returncode == 130 and "--resume goes on after step 3" in stopped.stderr
-    other = train(here, "--resume")
-    assert other.returncode == 2 and f"precision is '{there}' there, expected '{here}'" in other.stderr
-    assert train(there, "--resume").returncode == 0
+    other = train("bf16", "from aigc_lib.recipes.__main__ import main; main()", "--resume")
+    assert other.returncode == 2 and "precision is 'fp32' there, expected 'bf16'" in other.stderr
 
 
 STOPPED = """
@@ -208,3 +206,11 @@ def test_two_processes_have_the_curve_of_one_on_different_rows_and_noise(tmp_pat
     weights = [load_file(tmp_path / name / "vae.safetensors") for name in ("one", "two")]
     for key in weights[0]:
         torch.testing.assert_close(weights[0][key].float(), weights[1][key].float(), rtol=1e-2, atol=1e-3)
+
+
+def test_killed_runs_end_bit_identical(tmp_path):
+    script = Path(__file__).with_name("kills.py")
+    done = subprocess.run([sys.executable, str(script), "1", "vae", "gan"], capture_output=True, text=True, env=CPU)
+    assert done.returncode == 0, done.stdout + done.stderr
+    killed = [line for line in done.stdout.splitlines() if line.endswith("bit-identical")]
+    assert len(killed) == 6 and all(f"SIG{how}" in done.stdout for how in ("TERM", "KILL", "INT"))

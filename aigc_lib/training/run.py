@@ -1,17 +1,17 @@
 """One training run of any recipe, from the seed to the checkpoint.
 
 A recipe draws all its random numbers in one stream of batches, so that a run is resumed
-by skipping what it has seen, and so that every process sees the same stream and takes
-its own rows of it. Accelerate chooses the device, casts to the precision that `runtime`
-measured, and averages gradients between processes.
+by drawing and skipping what it has seen, and so that every process sees the same stream
+and takes its own rows of it. Accelerate chooses the device, casts to the precision that
+`runtime` measured, and averages gradients between processes.
 
 The learning rate: a recipe makes its optimizers with the highest one, and `run` scales
 it at every step by `schedule.warmup_cosine`.
 
 What a run leaves behind: NAME.safetensors and NAME.json at its end. A run that is
 killed leaves those of the run before as they were, NAME.state.safetensors of the last
-saved step, from which `resume` goes on, and perhaps hidden files: .NAME.lock, which
-nobody holds any more, and one half-written. The next run removes these.
+saved step, from which `resume` goes on, and perhaps two hidden files: .NAME.lock, which
+nobody holds any more, and a half-written one. The next run removes both.
 """
 
 import time
@@ -91,16 +91,15 @@ def run(
         identity = _identity(path.stem, steps, seed, splits.sha256)
         start = load_state(job.parts, state, identity) if resume else 0
         updates = _updates(job, accelerator, start, steps, seconds, watch)
-        keep = steps is not None and main
-        save = autosaver(job.parts, state, identity) if keep else None
+        keeps = main and steps is not None
+        save = autosaver(job.parts, state, identity) if keeps else None
         done = _to_the_end(updates, start, steps, save, save_every)
         if main:
             took = time.perf_counter() - began
             card = _card(identity, took, done, seconds, leans_on)
             card["metrics"] = recipe.metrics(job.model.eval(), splits)
             save_checkpoint(job.model, card, path)
-            if keep:
-                state.unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
     return path
 
 
