@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from tqdm import tqdm
 
 from aigc_lib.training.checkpoint import (
     copy_tensors,
@@ -43,7 +44,8 @@ def autosaver(parts: Parts, path: Path, identity: dict) -> Callable[[int], bool]
             save_state(parts, path, identity, step)
         except OSError as error:
             if not told:
-                print(f"warning: the state is not saved: {error}", file=sys.stderr)
+                warning = f"warning: the state is not saved: {error}"
+                tqdm.write(warning, file=sys.stderr)  # above the progress bar
             told = True
             return False
         return True
