@@ -3,7 +3,7 @@
 Nothing is downloaded.
 """
 
-from aigc_lib.data import toy
+from aigc_lib.data import bpe, tokenizers, toy
 from aigc_lib.data.batches import batches
 from aigc_lib.data.files import DataFileError, checksum, load_arrays, load_text
 from aigc_lib.data.mnist import mnist
@@ -14,6 +14,7 @@ __all__ = [
     "DataFileError",
     "Poem",
     "batches",
+    "bpe",
     "checksum",
     "load_arrays",
     "load_text",
@@ -22,5 +23,6 @@ __all__ = [
     "own_text",
     "shakespeare",
     "tang",
+    "tokenizers",
     "toy",
 ]
