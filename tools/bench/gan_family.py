@@ -22,7 +22,7 @@ from aigc_lib.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from aigc_lib.models.gan import Discriminator, Generator
 from aigc_lib.nn.attention import SelfAttention2d
 from aigc_lib.nn.spectral_norm import spectral_norm
-from aigc_lib.training.adversarial import BATCH, adversarial, draw, gaussian
+from aigc_lib.training.adversarial import BATCH, adversarial, draw, gaussian, unconditional
 from aigc_lib.training.run import accelerate
 from aigc_lib.training.schedule import scheduler
 from aigc_lib.training.splits import digit_images
@@ -35,6 +35,11 @@ def hinge_generator(fake: torch.Tensor) -> torch.Tensor:
     return -fake.mean()
 
 
+def apart(D: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The logits of real and of fake images in two passes, as DCGAN has it, so that BatchNorm does not mix them."""
+    return torch.cat([D(part) for part in x.split(BATCH)])
+
+
 # Every row keeps what the rows above it changed, and changes what it names.
 FIRST = {
     "G": DCGANGenerator,
@@ -45,10 +50,11 @@ FIRST = {
     "cosine": False,
     "average": False,
     "loss": (losses.discriminator_loss, losses.generator_loss),
+    "logits": apart,
 }
 ROWS = {
     "DCGAN as published": {},
-    "no BatchNorm in D": {"D": lambda: DCGANDiscriminator(batch_norm=False)},
+    "no BatchNorm in D": {"D": lambda: DCGANDiscriminator(batch_norm=False), "logits": unconditional},
     "R1 at the data": {"r1": 0.3},
     "our networks": {"G": Generator, "D": Discriminator},
     "Adam's betas (0, 0.99)": {"betas": (0.0, 0.99)},
@@ -63,17 +69,12 @@ ROWS = {
 }
 
 
-def apart(D: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The logits of real and of fake images in two passes, as DCGAN has it, so that BatchNorm does not mix them."""
-    return torch.cat([D(part) for part in x.split(BATCH)])
-
-
 def train(setting: dict, steps: int, samples: int, seed: int) -> dict:
     """Train by the library's `adversarial` with a row's setting; the meter, and the CPU seconds of training."""
     torch.manual_seed(seed)
     rng, splits = torch.Generator().manual_seed(seed), digit_images(None, at_least=BATCH)
     G, D, (d_loss, g_loss) = setting["G"](), setting["D"](), setting["loss"]
-    games = {"d_loss": d_loss, "g_loss": g_loss, "r1": setting["r1"], "logits": apart}
+    games = {"d_loss": d_loss, "g_loss": g_loss, "r1": setting["r1"], "logits": setting["logits"]}
     job = adversarial(G, D, splits, accelerate(), rng, **games)
     optimizers = [job.parts["for_g"], job.parts["for_d"]]
     for optimizer in optimizers:
@@ -114,7 +115,7 @@ def ring(args: argparse.Namespace, path: Path, origin: dict) -> None:
     scope["runtime"] = runtime
     for cell in jupytext.read(CHAPTER).cells:
         if "bench" in cell.metadata.get("tags", []):
-            exec(cell.source, scope)
+            exec(cell.source, scope)  # what a reader runs, and no copy of it
     rows = {}
     for game in scope["GAMES"]:
         steps, samples = scope["race"](game, args.seconds)
