@@ -7,6 +7,7 @@ from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.recorded import recorded
 from aigc_lib.evaluate.samples import (
     class_entropy,
+    density_coverage,
     frechet_distance,
     measure,
     precision_recall,
@@ -14,6 +15,7 @@ from aigc_lib.evaluate.samples import (
 
 __all__ = [
     "class_entropy",
+    "density_coverage",
     "frechet_distance",
     "iwae_bound",
     "measure",
