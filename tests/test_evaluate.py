@@ -84,6 +84,26 @@ def test_modes_held_refuses_what_does_not_fit(change, found):
         evaluate.modes_held(**{"points": torch.zeros(5, 2), "centres": torch.zeros(2, 2), "std": 0.1, **change})
 
 
+def test_density_and_coverage_of_sets_known_by_construction():
+    real, alike = normal(2000, [0.0] * 4, [1.0] * 4), normal(2000, [0.0] * 4, [1.0] * 4, 1)
+    for k in (1, 3, 5):  # of the k nearest points of a mixed set, at least one is a fake: 1 - 2^-k
+        density, coverage = evaluate.density_coverage(real, alike, k)
+        assert density == pytest.approx(1, abs=0.06) and coverage == pytest.approx(1 - 2.0**-k, abs=0.03)
+    density, coverage = evaluate.density_coverage(real, real[:1].expand(500, 4))
+    assert density >= 1 / 3 and coverage < 0.02  # one real point, repeated: in few balls
+    assert evaluate.density_coverage(real, real + 100) == (0, 0)
+    with pytest.raises(ValueError, match="k=2000: expected 1 to 1999"):
+        evaluate.density_coverage(real, real, k=2000)
+
+
+def test_one_far_outlier_moves_precision_and_hardly_density():
+    real, dust = normal(1000, [0.0, 0.0], [1.0, 1.0]), normal(1000, [200.0, 0.0], [20.0, 20.0], 1)
+    far = torch.cat([real, torch.tensor([[400.0, 0.0]])])  # its ball reaches back to the others
+    assert evaluate.precision_recall(real, dust)[0] == 0 and evaluate.precision_recall(far, dust)[0] == 1
+    assert evaluate.density_coverage(far, dust)[0] == pytest.approx(1 / 3)
+    assert evaluate.density_coverage(far, dust)[1] < 0.01
+
+
 def test_class_entropy():
     assert evaluate.class_entropy(torch.eye(10)) == pytest.approx(math.log(10))
     assert evaluate.class_entropy(torch.eye(10)[:1].expand(7, 10)) == 0

@@ -8,6 +8,7 @@ from aigc_lib.evaluate.modes import modes_held
 from aigc_lib.evaluate.recorded import recorded
 from aigc_lib.evaluate.samples import (
     class_entropy,
+    density_coverage,
     frechet_distance,
     measure,
     precision_recall,
@@ -15,6 +16,7 @@ from aigc_lib.evaluate.samples import (
 
 __all__ = [
     "class_entropy",
+    "density_coverage",
     "frechet_distance",
     "iwae_bound",
     "measure",

@@ -42,17 +42,45 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     points that reach to their k-th neighbour (Kynkäänniemi et al. 2019,
     arXiv:1904.06991, eqs. 1 and 2).
     """
+    _expect_sets(real, fake, k)
+    return _inside(fake, real, k), _inside(real, fake, k)
+
+
+def density_coverage(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """How many balls of the reals hold a fake, and the share of balls that hold any.
+
+    real (N, F), fake (M, F) are features; a ball reaches from a real point to its k-th
+    neighbour. Density is the mean number of balls around a fake, divided by k: about 1
+    for fakes that are like the reals, and it may be more. Coverage is about
+    1 - 2**-k for them, at N = M (Naeem et al. 2020, arXiv:2002.09797, eq. 5, who
+    take k = 5). The border belongs to a ball, as in `precision_recall`.
+    """
+    _expect_sets(real, fake, k)
+    radii = _radii(real, k)
+    balls, held = 0, torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    for part in fake.split(1000):
+        inside = torch.cdist(part, real) <= radii  # (1000, N)
+        balls += int(inside.sum())
+        held |= inside.any(0)
+    return balls / (k * len(fake)), float(held.float().mean())
+
+
+def _expect_sets(real: Tensor, fake: Tensor, k: int) -> None:
     _same_width(real, fake)
     n = min(len(real), len(fake))
     if not 1 <= k < n:
         raise ValueError(f"k={k}: expected 1 to {n - 1}, fewer than the samples")
-    return _inside(fake, real, k), _inside(real, fake, k)
+
+
+def _radii(centres: Tensor, k: int) -> Tensor:
+    """The distance (N,) of each of `centres` to its k-th nearest other."""
+    # k + 1, since the nearest centre of all is the centre itself.
+    return torch.cdist(centres, centres).kthvalue(k + 1, dim=1).values
 
 
 def _inside(points: Tensor, centres: Tensor, k: int) -> float:
     """The share of `points` within the k-th-neighbour radius of any of `centres`."""
-    # k + 1, since the nearest centre of all is the centre itself.
-    radii = torch.cdist(centres, centres).kthvalue(k + 1, dim=1).values
+    radii = _radii(centres, k)
     hits = [(torch.cdist(part, centres) <= radii).any(1) for part in points.split(1000)]
     return float(torch.cat(hits).float().mean())
 

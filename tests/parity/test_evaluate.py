@@ -53,3 +53,15 @@ def test_precision_recall_by_scipy_neighbours():
 
     ours = evaluate.precision_recall(torch.from_numpy(real), torch.from_numpy(fake))
     assert ours == pytest.approx((inside(fake, real), inside(real, fake)))
+
+
+def test_density_and_coverage_by_their_definition():
+    """Equation 5 of Naeem et al. 2020, one point at a time; the authors' code has < where we have <=."""
+    real, fake = features(120, 0, width=3).numpy(), features(90, 0, width=3).numpy() * 1.2 + 0.5
+    for k in (1, 3, 5):
+        radii = [sorted(np.linalg.norm(real - x, axis=1))[k] for x in real]  # [0] is x itself
+        inside = [[np.linalg.norm(x - y) < r for y in fake] for x, r in zip(real, radii, strict=True)]
+        density = sum(inside[i][j] for i in range(120) for j in range(90)) / (k * 90)
+        coverage = sum(any(row) for row in inside) / 120
+        ours = evaluate.density_coverage(torch.from_numpy(real), torch.from_numpy(fake), k)
+        assert ours == pytest.approx((density, coverage)) and 0 < coverage < 1
