@@ -280,3 +280,18 @@ def test_strange_images_in_the_right_range_are_measured():
 def test_records_are_complete():
     with pytest.raises(ValueError, match="no record 'nothing'"):
         evaluate.recorded("nothing")
+
+
+def test_race_rows_go_from_the_baseline_to_ours_and_leave_out_what_was_not_recorded():
+    def found(**mean):
+        return {"mean": mean, "sd": dict.fromkeys(mean, 0.5)}
+
+    record = {"contenders": {"real": found(fdd=3.0), "ours": found(steps=2731.67, fdd=9.0)}}
+    assert evaluate.race_rows(record, ["steps", "fdd"]) == [
+        ["our recipe", "2732 ± 0", "9.00 ± 0.50"],
+        ["10,000 training images in place of samples", "", "3.00 ± 0.50"],
+    ]
+    record["contenders"] |= {"ours but float32": found(fdd=9.5), "published": found(fdd=800.0)}
+    names = [row[0] for row in evaluate.race_rows(record, ["fdd"])]
+    assert names[:2] == ["plain baseline (our rebuild)", "ours but float32"]
+    assert names[2].startswith("our recipe") and len(names) == 4

@@ -1,11 +1,11 @@
-"""The one meter: how far samples are from real data, and how likely a model finds it.
+"""The one meter: how far samples are from real data, and what data cost a model.
 
 Models and feature networks are arguments; nothing here knows which one it measures.
 """
 
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.modes import modes_held
-from aigc_lib.evaluate.recorded import recorded
+from aigc_lib.evaluate.recorded import race_rows, recorded
 from aigc_lib.evaluate.samples import (
     class_entropy,
     density_coverage,
@@ -23,5 +23,6 @@ __all__ = [
     "modes_held",
     "negative_elbo",
     "precision_recall",
+    "race_rows",
     "recorded",
 ]

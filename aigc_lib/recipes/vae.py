@@ -10,13 +10,14 @@ from aigc_lib.training.priors import by_two_priors
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, digit_images
 
-STEPS, BATCH, D = 12_000, 128, 20
+STEPS, BATCH, D = 16_000, 64, 20
+BETAS = (0.9, 0.99)
 LEANS_ON = ("digits",)  # the meter's checkpoint
 
 
 def build() -> VAE:
     """The untrained network."""
-    return conv_vae(latent_dim=D, channels=48)
+    return conv_vae(latent_dim=D)
 
 
 def load_data(own=None) -> Splits:
@@ -26,13 +27,20 @@ def load_data(own=None) -> Splits:
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     """The negative ELBO by Adam."""
-    vae = build()
-    optimizer = torch.optim.Adam(vae.parameters(), lr=4e-3, fused=True)
+    return elbo_job(build(), splits, accelerator, rng)
+
+
+def elbo_job(
+    vae: VAE, splits: Splits, accelerator, rng, *, batch_size=BATCH, lr=4e-3
+) -> Job:
+    """Train any VAE as this recipe does."""
+    optimizer = torch.optim.Adam(vae.parameters(), lr=lr, betas=BETAS, fused=True)
     model, optimizer = accelerator.prepare(vae, optimizer)
 
     def batches():
-        for (x,) in data.batches(*splits.training, batch_size=BATCH, generator=rng):
-            yield x, torch.randn(BATCH, D, generator=rng)
+        stream = data.batches(*splits.training, batch_size=batch_size, generator=rng)
+        for (x,) in stream:
+            yield x, torch.randn(batch_size, vae.latent_dim, generator=rng)
 
     def update(batch):
         x, eps = batch

@@ -1,27 +1,67 @@
-"""The VAE's pieces inside the production library: the same numbers out."""
+"""The VAE inside production libraries: the same weights, the same numbers out."""
 
 import pytest
 import torch
 
-from aigc_lib import losses
+from aigc_lib import data, evaluate, losses, recipes
 from aigc_lib.models.vae import reparameterize
 
-diffusers_vae = pytest.importorskip("diffusers.models.autoencoders.vae")
+pytest.importorskip("diffusers.models.autoencoders.vae")
 
 
-def test_our_posterior_is_diffusers_posterior():
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+@torch.no_grad()
+def test_our_checkpoint_inside_diffusers_gives_the_same_codes_and_images():
     # [at-work]
-    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+    from diffusers import AutoencoderKL
+    from torch import nn
 
-    mu, logvar = torch.randn(8, 20), torch.randn(8, 20)
-    both = torch.cat([mu, logvar], dim=1)[..., None, None]  # (B, 2D, H, W)
-    posterior = DiagonalGaussianDistribution(both)
+    vae, x = recipes.load("vae"), data.mnist("test")[0][:8]
+    theirs = AutoencoderKL(use_quant_conv=False, use_post_quant_conv=False)
+    theirs.encoder = nn.Sequential(vae.encoder, nn.Unflatten(1, (40, 1, 1)))
+    theirs.decoder = nn.Sequential(nn.Flatten(), vae.decoder)
 
-    torch.testing.assert_close(losses.gaussian_kl(mu, logvar), posterior.kl())
+    posterior = theirs.encode(x).latent_dist  # DiagonalGaussianDistribution
+    their_z = posterior.sample(torch.Generator().manual_seed(0))  # (8, 20, 1, 1)
+    their_logits = theirs.decode(their_z).sample
+
     eps = torch.randn(8, 20, generator=torch.Generator().manual_seed(0))
-    same_z = posterior.sample(torch.Generator().manual_seed(0))[..., 0, 0]
-    torch.testing.assert_close(reparameterize(mu, logvar, eps), same_z)
+    logits, mu, logvar = vae(x, eps)
+    torch.testing.assert_close(posterior.kl(), losses.gaussian_kl(mu, logvar))
+    torch.testing.assert_close(their_z[..., 0, 0], reparameterize(mu, logvar, eps))
+    torch.testing.assert_close(their_logits, logits)
     # [/at-work]
+
+
+@torch.no_grad()
+def test_our_checkpoint_in_torch_distributions_has_the_same_bounds():
+    # [bounds]
+    from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+
+    vae, x = recipes.load("vae"), data.mnist("test")[0][:8]
+    mu, logvar = vae.encode(x)
+    q = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
+    prior = Independent(Normal(torch.zeros(20), torch.ones(20)), 1)
+
+    def log_pixels(z):  # (..., 20) -> (...,), for the grey images x
+        logits = vae.decode(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+        pixels = Independent(Bernoulli(logits=logits, validate_args=False), 3)
+        return pixels.log_prob((x + 1) / 2)
+
+    z = mu + q.stddev * torch.randn(8, 20, generator=rng())
+    elbo = log_pixels(z) - kl_divergence(q, prior)
+    ours = evaluate.negative_elbo(vae, x, rng())["loss"]
+    assert ours == pytest.approx(-elbo.mean().item(), rel=1e-5)
+
+    z = mu + q.stddev * torch.randn(16, 8, 20, generator=rng())
+    log_weights = log_pixels(z) + prior.log_prob(z) - q.log_prob(z)  # (16, 8)
+    bound = log_weights.logsumexp(0) - torch.tensor(16.0).log()
+    ours = evaluate.iwae_bound(vae, x, 16, rng())
+    assert ours == pytest.approx(-bound.mean().item(), rel=1e-5)
+    # [/bounds]
 
 
 def test_kl_is_torch_distributions_kl():

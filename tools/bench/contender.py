@@ -1,6 +1,6 @@
-"""One contender of a race, or one measurement of speed, in a process of its own; prints one line of JSON.
+"""One row of a race, or one measurement of speed, in a process of its own; prints one line of JSON.
 
-A race is a file in races/, which holds `published(seconds, seed)`, named like the recipe it races against.
+A race is a file in races/, named like the recipe in it; its ROWS are functions of (seconds, seed) by name.
 """
 
 import argparse
@@ -21,17 +21,18 @@ def ours(name: str, seconds: float, seed: int) -> dict:
     return {"steps": card["steps"], **card["metrics"]}
 
 
-def published(name: str, seconds: float, seed: int) -> dict:
-    """The baseline of the race."""
-    return import_module(f"races.{name}").published(seconds, seed)
-
-
-def real(name: str, seconds: float, seed: int) -> dict:
+def real() -> dict:
     """10,000 training digits in place of samples: the best that any model of them can reach."""
     return evaluate.measure(data.mnist("train")[0][:10_000], data.mnist("test")[0], recipes.digit_features())
 
 
-CONTENDERS = {"ours": ours, "published": published, "real": real}
+def contender(name: str, row: str, seconds: float, seed: int) -> dict:
+    """What one row of a race reaches."""
+    if row == "ours":
+        return ours(name, seconds, seed)
+    if row == "real":
+        return real()
+    return import_module(f"races.{name}").ROWS[row](seconds, seed)
 
 
 def main() -> None:
@@ -39,15 +40,19 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     race = commands.add_parser("race")
     race.add_argument("name")
-    race.add_argument("contender", choices=CONTENDERS)
+    race.add_argument("row")
     race.add_argument("--seconds", type=float, required=True)
     race.add_argument("--seed", type=int, required=True)
+    rows = commands.add_parser("rows")
+    rows.add_argument("name")
     commands.add_parser("speed")
     args = parser.parse_args()
     if args.command == "speed":
         found = speed()
+    elif args.command == "rows":
+        found = [*import_module(f"races.{args.name}").ROWS, "ours", "real"]
     else:
-        found = CONTENDERS[args.contender](args.name, args.seconds, args.seed)
+        found = contender(args.name, args.row, args.seconds, args.seed)
     print(json.dumps(found))
 
 

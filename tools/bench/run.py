@@ -1,9 +1,11 @@
 """Race contenders at equal time and write what they reached to aigc_lib/evaluate/results.
 
     python tools/bench/run.py                 every bench
-    python tools/bench/run.py vae --seconds 60 --seeds 0 1 2
+    python tools/bench/run.py vae --seconds 60 --seeds 0 1 2 --rows published ours
 
-Each contender and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile.
+Each row and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile. What a run found
+is kept in _build/bench, by commit, seconds, row and seed: the same command goes on after an interruption, and a race
+with more seeds or rows makes only the runs that are new. `--fresh` makes all of them again.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from aigc_lib import runtime
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent.parent / "aigc_lib" / "evaluate" / "results"
-CONTENDERS = ["ours", "published", "real"]  # "real" is held-out data, without training
+SAME_IN_FP32 = "ours but float32"  # where our recipes run in float32 anyway
+KEPT = HERE.parent.parent / "_build" / "bench"
 RACES = sorted(path.stem for path in (HERE / "races").glob("*.py"))
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # what most laptops have
 
@@ -34,16 +37,21 @@ def child(*args: str, **environment: str) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def race(name: str, seconds: float, seeds: list[int]) -> dict:
-    """{contender: {"mean": …, "sd": …, "runs": …}} of every number that the contenders report."""
+def race(name: str, seconds: float, seeds: list[int], rows: list[str], kept: Path, fresh: bool) -> dict:
+    """{row: {"mean": …, "sd": …, "runs": …}} of every number that the rows of a race report."""
     results = {}
-    for contender in CONTENDERS:
+    for row in rows:
         runs = []
-        for seed in seeds if contender != "real" else seeds[:1]:
-            print(f"{name}: {contender}, seed {seed} …", flush=True)
-            runs.append(child("race", name, contender, "--seconds", str(seconds), "--seed", str(seed)))
+        for seed in seeds if row != "real" else seeds[:1]:  # "real" is data, without training
+            file = kept / name / f"{row}, {seconds:g} s, seed {seed}.json"
+            if fresh or not file.exists():
+                print(f"{name}: {row}, seed {seed} …", flush=True)
+                found = child("race", name, row, "--seconds", str(seconds), "--seed", str(seed))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(found))
+            runs.append(json.loads(file.read_text()))
         columns = {key: [run[key] for run in runs] for key in runs[0]}
-        results[contender] = {
+        results[row] = {
             "mean": {key: statistics.mean(values) for key, values in columns.items()},
             "sd": {key: statistics.stdev(values) if len(values) > 1 else 0.0 for key, values in columns.items()},
             "runs": runs,
@@ -77,21 +85,50 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description="Race contenders at equal time, each in a fresh process.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(RACES)}, speed (default: all)")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=25.0, help="of training for each row and seed (default: 25)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows; the record holds no others")
+    parser.add_argument("--list", action="store_true", help="print the rows of each race and run nothing")
+    parser.add_argument("--fresh", action="store_true", help="run again what has been run at this commit")
     args = parser.parse_args()
     if unknown := set(args.names) - {*RACES, "speed"}:
         sys.exit(f"unknown bench {sorted(unknown)[0]!r}; known: {', '.join(RACES)}, speed")
+    args.names = args.names or [*RACES, "speed"]
+    return args
+
+
+def rows_of(name: str, wanted: list[str] | None) -> list[str]:
+    """The rows of a race that are wanted, in the race's order; "real" always."""
+    rows = child("rows", name)
+    if unknown := set(wanted or []) - set(rows):
+        sys.exit(f"{name}: unknown row {sorted(unknown)[0]!r}; known: {', '.join(rows)}")
+    if runtime.precision() == "fp32":
+        rows.remove(SAME_IN_FP32)
+    return [row for row in rows if wanted is None or row in wanted or row == "real"]
+
+
+def main() -> None:
+    args = arguments()
+    races = {name: rows_of(name, args.rows) for name in args.names if name != "speed"}
+    if args.list:
+        for name, rows in races.items():
+            print(f"{name}: {', '.join(rows)}")
+        return
     torch.set_num_threads(os.cpu_count() or 1)
     RESULTS.mkdir(exist_ok=True)
     origin = provenance()  # before the first record is written, which makes the tree dirty
-    for name in args.names or [*RACES, "speed"]:
-        found = speed() if name == "speed" else race(name, args.seconds, args.seeds)
+    kept = KEPT / "-".join(origin[key] for key in ("commit", "precision", "cpu_capability"))
+    for name in args.names:
+        if name == "speed":
+            found = speed()
+        else:
+            found = race(name, args.seconds, args.seeds, races[name], kept, args.fresh)
         (RESULTS / f"{name}.json").write_text(json.dumps(origin | found, indent=1) + "\n")
-        print(f"wrote {RESULTS.name}/{name}.json")
+        print(f"wrote {RESULTS.name}/{name}.json", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import islice
 
 import torch
+from loop import on_device
 from torch import nn
 
 from aigc_lib import losses, recipes, runtime
@@ -45,7 +46,7 @@ def training_steps() -> dict[str, Callable[[], object]]:
     """Whole training steps: the recipes' own updates, and the dense VAE that the race has."""
     return {
         "MLP VAE, batch 128": dense_vae_step(),
-        "convolutional VAE, batch 128": recipe_step("vae"),
+        f"convolutional VAE, batch {recipes.recipe('vae').BATCH}": recipe_step("vae"),
         "convolutional GAN, both networks, batch 32": recipe_step("gan", skip=1),
     }
 
@@ -57,18 +58,19 @@ def recipe_step(name: str, skip: int = 0) -> Callable[[], object]:
     """
     recipe, rng = recipes.recipe(name), runtime.seed(0)
     job = recipe.prepare(recipe.load_data(), accelerate(), rng)
-    batch = next(islice(job.batches, skip, None))
+    batch = on_device(next(islice(job.batches, skip, None)))
     return lambda: job.update(batch)
 
 
 def dense_vae_step() -> Callable[[], object]:
     """Forward, loss, backward, Adam."""
-    vae, x = mlp_vae(), torch.rand(128, 1, 28, 28) * 2 - 1
+    device = runtime.device()
+    vae, x = mlp_vae().to(device), torch.rand(128, 1, 28, 28, device=device) * 2 - 1
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
 
     def step():
         with runtime.autocast():
-            outputs = vae(x, torch.randn(128, vae.latent_dim))
+            outputs = vae(x, torch.randn(128, vae.latent_dim, device=device))
         logits, mu, logvar = (output.float() for output in outputs)
         loss = losses.vae_loss(logits, x, mu, logvar)["loss"]
         optimizer.zero_grad()
