@@ -11,7 +11,7 @@ from aigc_lib.training.adversarial import BATCH, adversarial, measured
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, digit_images
 
-STEPS = 6_000
+STEPS = 8_000
 LEANS_ON = ("digits",)  # the meter's checkpoint
 
 
