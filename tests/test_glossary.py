@@ -52,7 +52,8 @@ def test_each_term_of_a_chapter_is_linked_once_and_nothing_else_changes(path):
     [
         ("A mode\ncollapse. Mode collapse.", "A {term}`mode collapse <mode collapse>`. Mode collapse."),
         ("The code is **code**.", "The code is **{term}`code <code (of an autoencoder)>`**."),
-        ("random generators, generators", "{term}`random generators <random generator>`, {term}`generators <generator>`"),
+        ("random generators", "{term}`random generators <random generator>`"),
+        ("Generators, modes", "{term}`Generators <generator>`, modes"),
         ("a random generator, a random generator", "a {term}`random generator <random generator>`, a random generator"),
         ("The ELBO is an evidence lower bound", "The {term}`ELBO <ELBO>` is an evidence lower bound"),
         ("`generator` $generator$ [generator](a.md) {cite}`generator`", None),
