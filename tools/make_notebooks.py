@@ -16,6 +16,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
+from glossary import Linker, entries
 from pybtex.database import BibliographyData, parse_file
 from pybtex.richtext import Text
 
@@ -105,6 +106,8 @@ class Converter:
             return f"({text})"
         if name in ("ref", "doc", "term"):
             shown, target = re.match(r"(.*?)\s*(?:<(.*)>)?$", text).groups()
+            if name == "term":
+                return f"[{shown}]({self.files}/book/glossary.md)"
             return f"[{shown}]({self.link(target + '.md')})" if name == "doc" and target else f"*{shown}*"
         raise ValueError(f"{self.source.name}: no rule for the role {{{name}}}")
 
@@ -146,6 +149,7 @@ def notebook(source: Path, repository: dict, references: BibliographyData) -> nb
     """The whole notebook of one chapter."""
     url, branch = repository["url"], repository["branch"]
     convert = Converter(source, url, branch, references).markdown
+    linked = Linker(entries(source.parent.parent / "book" / "glossary.md"))
     cells, solution = [install_cell(url, branch)], None
     for cell in jupytext.read(source).cells:
         if cell.cell_type == "code":
@@ -155,7 +159,7 @@ def notebook(source: Path, repository: dict, references: BibliographyData) -> nb
                 tags = [t for t in cell.metadata.get("tags", []) if t.startswith("nbval")]
                 cells.append(nbformat.v4.new_code_cell(cell.source, metadata={"tags": tags} if tags else {}))
             continue
-        solution = add_markdown(convert(cell.source), cells, solution)
+        solution = add_markdown(convert(linked(cell.source)), cells, solution)
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:03d}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -3,12 +3,19 @@
 - The Colab and download buttons of a chapter give notebooks/NAME.ipynb, the notebook generated from it.
 - No scripts that no page uses.
 - One search box instead of two, and a description for every page.
+- A link to the glossary from the first use of a term in a chapter.
 """
 
+import re
+import sys
 from pathlib import Path
 from shutil import copy2
 
 from sphinx.util import logging
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+
+from glossary import Linker, defined, entries  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +55,30 @@ def require_description(app, pagename, templatename, context, doctree):
         logger.warning("no description: add html_meta to the front matter", location=pagename)
 
 
+def link_terms(app, docname, source):
+    """Link the first use of each term to the glossary, and the glossary to the sections that define the terms."""
+    known = entries(Path(app.confdir, "book", "glossary.md"))
+    chapters = [app.env.doc2path(name) for name in sorted(app.env.found_docs) if name.startswith("chapters/")]
+    if docname.startswith("chapters/"):
+        for heading in set(defined(known, source[0]).values()):
+            source[0] = source[0].replace(f"\n{heading}\n", f"\n({label(docname, heading)})=\n{heading}\n", 1)
+        source[0] = Linker(known)(source[0])
+    elif docname == "book/glossary":
+        for chapter in map(Path, chapters):
+            for entry, heading in defined(known, chapter.read_text()).items():
+                link = f"[{heading.lstrip('# ')}](#{label(f'chapters/{chapter.stem}', heading)})"
+                source[0] = source[0].replace(f"\n  {entry.meaning}\n", f"\n  {entry.meaning} Defined in {link}.\n", 1)
+
+
+def label(docname, heading):
+    """The target that is put before a heading."""
+    return "-".join(re.findall(r"\w+", f"{docname} {heading}".lower()))
+
+
 def setup(app):
     app.add_css_file("course.css")
     app.connect("config-inited", configure, priority=100)
+    app.connect("source-read", link_terms)
     app.connect("html-page-context", retarget_buttons, priority=900)
     app.connect("html-page-context", drop_unused_scripts, priority=900)
     app.connect("html-page-context", require_description, priority=900)
