@@ -84,7 +84,7 @@ class MultiHeadAttention(nn.Module):
             )
         if kv_heads < 1 or heads % kv_heads:
             raise ValueError(
-                f"heads={heads}, kv_heads={kv_heads}: expected kv_heads that divide heads"
+                f"heads={heads}, kv_heads={kv_heads}: expected a divisor of heads"
             )
         self.heads, self.kv_heads = heads, kv_heads
         kv_width = width // heads * kv_heads
