@@ -5,15 +5,27 @@ import torch.nn.functional as F
 from torch import nn
 
 from aigc_lib import losses
+from aigc_lib.exercises.gan_family_layers import label_planes, modulated_conv, truncate
 from aigc_lib.exercises.verdict import (
     Wrong,
     call,
+    compare,
     exercise,
+    expect_finite,
     expect_shape,
     expect_trainable,
     same,
 )
-from aigc_lib.models.stylegan import modulated_conv2d
+
+__all__ = [
+    "hinge",
+    "wasserstein_1d",
+    "gradient_penalty",
+    "largest_singular_value",
+    "label_planes",
+    "modulated_conv",
+    "truncate",
+]
 
 
 @exercise
@@ -26,31 +38,28 @@ def hinge(answer):
         got = call(answer, real, fake)
         expect_shape(got, (), "one number for the batch")
         true = losses.hinge_loss(real, fake)
-        if same(got, true):
-            continue
-        if same(got, losses.hinge_loss(fake, real)):
-            raise Wrong(
+        slips = [
+            (
+                losses.hinge_loss(fake, real),
                 "Real and fake are swapped: a real sample should score above +1, "
-                "a fake below -1."
-            )
-        if same(got, F.relu(1 - real.mean()) + F.relu(1 + fake.mean())):
-            raise Wrong(
-                "You cut the average: cut each sample's cost at 0, then average."
-            )
-        if same(got, (1 - real).mean() + (1 + fake).mean()):
-            raise Wrong(
-                "Nothing is cut off: a sample beyond its margin costs 0, not less."
-            )
-        if same(got, F.relu(-real).mean() + F.relu(fake).mean()):
-            raise Wrong(
-                "The margin is missing: the cost starts at a score of 1, not at 0."
-            )
-        if same(got, true / 2):
-            raise Wrong("You average the two halves; the loss is their sum.")
-        raise Wrong(
-            "The value is off. A real score of 0 costs 1, of -3 costs 4; "
-            "a fake one of 3 costs 4."
-        )
+                "a fake below -1.",
+            ),
+            (
+                F.relu(1 - real.mean()) + F.relu(1 + fake.mean()),
+                "You cut the average: cut each sample's cost at 0, then average.",
+            ),
+            (
+                (1 - real).mean() + (1 + fake).mean(),
+                "Nothing is cut off: a sample beyond its margin costs 0, not less.",
+            ),
+            (
+                F.relu(-real).mean() + F.relu(fake).mean(),
+                "The margin is missing: the cost starts at a score of 1, not at 0.",
+            ),
+            (true / 2, "You average the two halves; the loss is their sum."),
+        ]
+        hint = "A real score of 0 costs 1, of -3 costs 4; a fake one of 3 costs 4."
+        compare(got, true, slips, hint)
     return (
         "Samples beyond the margin give no gradient: "
         "D stops pushing what it has won already."
@@ -66,27 +75,35 @@ def wasserstein_1d(answer):
         expect_shape(got, (), "one distance")
         gaps = a.sort().values - b.sort().values
         true = gaps.abs().mean()
-        if same(got, true):
-            continue
-        if same(got, (a - b).abs().mean()):
-            raise Wrong(
+        slips = [
+            (
+                (a - b).abs().mean(),
                 "You pair the samples as they come: "
-                "the cheapest pairing joins them in sorted order."
-            )
-        if same(got.abs(), (a.mean() - b.mean()).abs()):
-            raise Wrong(
+                "the cheapest pairing joins them in sorted order.",
+            ),
+            (
+                (a.mean() - b.mean()).abs(),
                 "You move the means only: "
-                "two sets with equal means can still lie far apart."
-            )
-        if same(got, true * n):
-            raise Wrong("You sum the work: each sample carries a share of 1/N.")
-        if same(got, gaps.square().mean().sqrt()):
-            raise Wrong(
-                "That is the Wasserstein-2 distance: W1 takes absolute differences."
-            )
-        raise Wrong(
-            "The value is off. A set moved by 3 must be at distance 3 from itself."
-        )
+                "two sets with equal means can still lie far apart.",
+            ),
+            (
+                a.mean() - b.mean(),
+                "You move the means only: "
+                "two sets with equal means can still lie far apart.",
+            ),
+            (
+                b.mean() - a.mean(),
+                "You move the means only: "
+                "two sets with equal means can still lie far apart.",
+            ),
+            (true * n, "You sum the work: each sample carries a share of 1/N."),
+            (
+                gaps.square().mean().sqrt(),
+                "That is the Wasserstein-2 distance: W1 takes absolute differences.",
+            ),
+        ]
+        hint = "A set moved by 3 must be at distance 3 from itself."
+        compare(got, true, slips, hint)
     return "In one dimension sorting solves the transport problem."
 
 
@@ -139,11 +156,11 @@ def largest_singular_value(answer):
         matrix, u = torch.randn(shape), F.normalize(torch.randn(shape[0]), dim=0)
         got = call(answer, matrix, u.clone(), iterations)
         expect_shape(got, (), "one singular value")
-        if not torch.isfinite(got):
-            raise Wrong(
-                "The result is inf or nan: "
-                "bring u and v to length 1 in *every* iteration, or they grow."
-            )
+        expect_finite(
+            got,
+            "The result is inf or nan: "
+            "bring u and v to length 1 in *every* iteration, or they grow.",
+        )
         exact = torch.linalg.matrix_norm(matrix, 2)
         if iterations == 200:
             if torch.allclose(got.double(), exact.double(), rtol=1e-2):
@@ -155,95 +172,14 @@ def largest_singular_value(answer):
         for _ in range(iterations):
             v = F.normalize(matrix.T @ x, dim=0)
             x = F.normalize(matrix @ v, dim=0)
-        if same(got, x @ matrix @ v):
-            continue
-        if same(got, exact):
-            raise Wrong(
-                "That is the exact value: start at u and make just `iterations` steps."
-            )
-        raise Wrong(
-            "The value is off. One iteration: "
-            "v = W'u and u = W v, each brought to length 1; then u'Wv."
+        slips = [
+            (
+                exact,
+                "That is the exact value: start at u and make just `iterations` steps.",
+            ),
+        ]
+        hint = (
+            "One iteration: v = W'u and u = W v, each brought to length 1; then u'Wv."
         )
+        compare(got, x @ matrix @ v, slips, hint)
     return "One iteration per training step is enough, because the weight moves slowly."
-
-
-@exercise
-def label_planes(answer):
-    """answer(x, y, classes): (B, C, H, W), (B,) int64 -> (B, C + classes, H, W)."""
-    for b, c, s, classes in [(4, 1, 5, 10), (2, 3, 4, 3)]:
-        x, y = torch.randn(b, c, s, s + 1), torch.randint(classes, (b,))
-        got = call(answer, x, y, classes)
-        why = "one plane per class behind the image's channels"
-        expect_shape(got, (b, c + classes, s, s + 1), why)
-        planes = torch.eye(classes)[y][:, :, None, None].expand(-1, -1, s, s + 1)
-        if same(got, torch.cat([x, planes], 1)):
-            continue
-        if same(got, torch.cat([planes, x], 1)):
-            raise Wrong("The planes come first: the image's own channels should.")
-        if same(got[:, :c], x):
-            raise Wrong(
-                "The image is right; the planes are not: "
-                "plane k is 1 everywhere where the label is k, else 0."
-            )
-        raise Wrong("The first channels should be the image itself, unchanged.")
-    return "A convolution can now see the label at every place."
-
-
-@exercise
-def modulated_conv(answer):
-    """answer(x, weight, style): (B, I, H, W), (O, I, 3, 3), (B, I) -> (B, O, H, W),
-    demodulated."""
-    for b, i, o in [(3, 4, 5), (2, 5, 5)]:
-        x, weight = torch.randn(b, i, 6, 6), torch.randn(o, i, 3, 3)
-        style = torch.randn(b, i) + 1
-        got = call(answer, x, weight, style)
-        expect_shape(got, (b, o, 6, 6), "same size as the input: padding 1")
-        if same(got, modulated_conv2d(x, weight, style)):
-            continue
-        if same(got, modulated_conv2d(x, weight, style, demodulate=False)):
-            raise Wrong(
-                "Demodulation is missing: "
-                "divide each output channel by the length of its scaled filter."
-            )
-        if same(got, modulated_conv2d(x, weight, style[:1].expand_as(style))):
-            raise Wrong("All samples get the style of the first: each has its own.")
-        unstyled = modulated_conv2d(x, weight, torch.ones_like(style))
-        if same(got, F.conv2d(x, weight, padding=1)) or same(got, unstyled):
-            raise Wrong("The style has no effect.")
-        normed = F.normalize(weight.flatten(1), dim=1).reshape(weight.shape)
-        if same(got, modulated_conv2d(x, normed, style, demodulate=False)):
-            raise Wrong(
-                "You bring the filters to length 1 *before* the style scales them: "
-                "do it after, per sample."
-            )
-        raise Wrong(
-            "The value is off. Try style = 1 everywhere: "
-            "then each filter is divided by its own length."
-        )
-    return (
-        "The scale of a style is taken out again: "
-        "only the ratios between channels matter."
-    )
-
-
-@exercise
-def truncate(answer):
-    """answer(w, mean, psi): (B, D), (D,), float -> (B, D), w pulled towards mean."""
-    for b, d, psi in [(3, 4, 0.7), (2, 2, 0.0), (4, 4, 1.0), (2, 3, 0.3)]:
-        w, mean = torch.randn(b, d), torch.randn(d)
-        got = call(answer, w, mean, psi)
-        expect_shape(got, (b, d), "one w per row")
-        if same(got, mean + psi * (w - mean)):
-            continue
-        if same(got, w + psi * (mean - w)):
-            raise Wrong("psi runs the other way: 1 changes nothing, 0 gives the mean.")
-        if same(got, psi * w):
-            raise Wrong("You shrink towards 0: shrink towards the mean.")
-        if same(got, psi * w + mean):
-            raise Wrong("You move everything by the mean: psi = 1 must change nothing.")
-        raise Wrong(
-            "The value is off. psi = 1 gives w, psi = 0 gives the mean, "
-            "in between a straight line."
-        )
-    return "Less variety for better pictures, by one number, after training."

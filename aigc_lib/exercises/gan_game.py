@@ -9,6 +9,7 @@ from aigc_lib import losses
 from aigc_lib.exercises.verdict import (
     Wrong,
     call,
+    compare,
     exercise,
     expect_shape,
     expect_trainable,
@@ -28,40 +29,39 @@ def dirac_step(answer):
         s = torch.sigmoid(logit)  # the slope of softplus there
         step = torch.stack([s * psi, -s * theta - gamma * psi])
         start = torch.tensor([theta, psi])
-        if same(got, start + lr * step):
-            continue
-        moved = theta + lr * s * psi
-        later = start[1] + lr * step[1]
-        for slope in (s, torch.sigmoid(moved * psi)):
-            second = psi - lr * (slope * moved + gamma * psi)
-            if same(got, torch.stack([moved, second])):
-                raise Wrong(
-                    "psi already sees the new theta: "
-                    "in a simultaneous step both use the old values."
-                )
-        for slope in (s, torch.sigmoid(theta * later)):
-            second = theta + lr * slope * later
-            if same(got, torch.stack([second, later])):
-                raise Wrong(
-                    "theta already sees the new psi: "
-                    "in a simultaneous step both use the old values."
-                )
-        if same(got, start - lr * step):
-            raise Wrong("Both players walk backwards: check the signs.")
-        if same(got, torch.stack([theta - lr * s * psi, later])):
-            raise Wrong(
+        true = start + lr * step
+        moved, later = true
+        psi_after = [
+            psi - lr * (slope * moved + gamma * psi)
+            for slope in (s, torch.sigmoid(moved * psi))
+        ]
+        theta_after = [
+            theta + lr * slope * later for slope in (s, torch.sigmoid(theta * later))
+        ]
+        both = "in a simultaneous step both use the old values."
+        slips = [
+            *(
+                (torch.stack([moved, p]), f"psi already sees the new theta: {both}")
+                for p in psi_after
+            ),
+            *(
+                (torch.stack([t, later]), f"theta already sees the new psi: {both}")
+                for t in theta_after
+            ),
+            (start - lr * step, "Both players walk backwards: check the signs."),
+            (
+                torch.stack([theta - lr * s * psi, later]),
                 "theta walks the wrong way: it should go towards larger psi * theta, "
-                "where D says 'real'."
-            )
-        if same(got[0], start[0] + lr * step[0]):
-            raise Wrong(
+                "where D says 'real'.",
+            ),
+        ]
+        hint = "The slope of softplus(u) is sigmoid(u); use the chain rule."
+        if same(got[0], moved):
+            hint = (
                 "theta is right; psi is not. "
                 "Its loss is softplus(psi * theta) + gamma * psi^2 / 2."
             )
-        raise Wrong(
-            "The value is off. The slope of softplus(u) is sigmoid(u); "
-            "use the chain rule."
-        )
+        compare(got, true, slips, hint)
     return "With gamma = 0 the pair spirals outwards; with gamma > 0 it comes home."
 
 

@@ -4,7 +4,15 @@ import torch
 
 from aigc_lib import losses
 from aigc_lib.exercises.vae_bits import entropy_bits, free_bits, iwae
-from aigc_lib.exercises.verdict import Wrong, call, exercise, expect_shape, same
+from aigc_lib.exercises.verdict import (
+    Wrong,
+    call,
+    compare,
+    exercise,
+    expect_finite,
+    expect_shape,
+    same,
+)
 
 __all__ = [
     "gaussian_kl",
@@ -30,27 +38,27 @@ def gaussian_kl(answer):
             )
         expect_shape(got, shape[:1], "one value per image in the batch")
         true = losses.gaussian_kl(mu, logvar)
-        if same(got, true):
-            continue
-        if same(got, -true):
-            raise Wrong(
-                "The sign is the other way round: a KL divergence is never negative."
-            )
-        if same(got, 2 * true):
-            raise Wrong("You are off by a factor of two.")
-        if same(got, true / shape[1]):
-            raise Wrong(
+        slips = [
+            (
+                -true,
+                "The sign is the other way round: a KL divergence is never negative.",
+            ),
+            (2 * true, "You are off by a factor of two."),
+            (
+                true / shape[1],
                 "You average over the latent dimensions: "
-                "the KL of independent dimensions is their sum."
-            )
-        if same(got, losses.gaussian_kl(mu, 2 * logvar)):
-            raise Wrong(
-                "Check what exp(logvar) is: the variance, not the standard deviation."
-            )
-        raise Wrong(
-            "The value is off. Try mu = 0 and logvar = 0, where it must be 0, "
+                "the KL of independent dimensions is their sum.",
+            ),
+            (
+                losses.gaussian_kl(mu, 2 * logvar),
+                "Check what exp(logvar) is: the variance, not the standard deviation.",
+            ),
+        ]
+        hint = (
+            "Try mu = 0 and logvar = 0, where it must be 0, "
             "then change one of the two at a time."
         )
+        compare(got, true, slips, hint)
     return "For mu = 0 and logvar = 0 it is zero, and nowhere else."
 
 
@@ -71,11 +79,11 @@ def reparameterize(answer):
             )
         if same(got, mu + logvar * eps):
             raise Wrong("You scale the noise by logvar itself, which can be negative.")
-        if not torch.isfinite(got).all():
-            raise Wrong(
-                "Some values are not finite: logvar may be negative, "
-                "so take no root or logarithm of it."
-            )
+        expect_finite(
+            got,
+            "Some values are not finite: logvar may be negative, "
+            "so take no root or logarithm of it.",
+        )
         if not same(got, call(answer, mu, logvar, eps)):
             raise Wrong(
                 "Two calls with the same eps differ: "
@@ -138,36 +146,38 @@ def negative_elbo(answer):
         nll = losses.bernoulli_nll(logits, x)
         got = call(answer, logits.clone(), x.clone(), kl.clone())
         expect_shape(got, (), "one number: the mean over the images of the batch")
-        if same(got, (nll + kl).mean()):
-            continue
-        if not torch.isfinite(got):
-            raise Wrong(
-                "Large logits overflow: a sigmoid reaches 0 or 1, "
-                "its logarithm infinity. Use F.softplus."
-            )
-        if same(got, -(nll + kl).mean()):
-            raise Wrong("That is the ELBO: the loss is its negative.")
-        half_summed = nll.sum() + kl.mean(), nll.mean() + kl.sum()
-        if b > 1 and any(same(got, value) for value in half_summed):
-            raise Wrong(
-                "You sum one of the two terms over the images: "
-                "average both over the batch."
-            )
-        if b > 1 and same(got, (nll + kl).sum()):
-            raise Wrong(
-                "You sum over the images: average over the batch, "
-                "or the loss grows with the batch size."
-            )
-        if same(got, nll.mean() / 784 + kl.mean()):
-            raise Wrong(
-                "You average over the pixels: that is a hidden weight of 784 on the KL."
-            )
-        if same(got, (nll - kl).mean()):
-            raise Wrong("The KL has the wrong sign: it is a cost, and you minimise.")
-        if same(got, nll.mean()):
-            raise Wrong("Your result is the reconstruction term alone.")
-        raise Wrong(
-            "The value is off. Did you map x from [-1, 1] to [0, 1], "
-            "and use the logits as logits?"
+        overflow = (
+            "Large logits overflow: a sigmoid reaches 0 or 1, "
+            "its logarithm infinity. Use F.softplus."
         )
+        expect_finite(got, overflow)
+        slips = [
+            (-(nll + kl).mean(), "That is the ELBO: the loss is its negative."),
+            (
+                nll.sum() + kl.mean(),
+                "You sum one of the two terms over the images: "
+                "average both over the batch.",
+            ),
+            (
+                nll.mean() + kl.sum(),
+                "You sum one of the two terms over the images: "
+                "average both over the batch.",
+            ),
+            (
+                (nll + kl).sum(),
+                "You sum over the images: average over the batch, "
+                "or the loss grows with the batch size.",
+            ),
+            (
+                nll.mean() / 784 + kl.mean(),
+                "You average over the pixels: a hidden weight of 784 on the KL.",
+            ),
+            (
+                (nll - kl).mean(),
+                "The KL has the wrong sign: it is a cost, and you minimise.",
+            ),
+            (nll.mean(), "Your result is the reconstruction term alone."),
+        ]
+        hint = "Did you map x from [-1, 1] to [0, 1], and use the logits as logits?"
+        compare(got, (nll + kl).mean(), slips, hint)
     return "Sums over dimensions, a mean over images."

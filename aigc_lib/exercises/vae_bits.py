@@ -2,7 +2,13 @@
 
 import torch
 
-from aigc_lib.exercises.verdict import Wrong, call, exercise, expect_shape, same
+from aigc_lib.exercises.verdict import (
+    call,
+    compare,
+    exercise,
+    expect_finite,
+    expect_shape,
+)
 
 
 @exercise
@@ -13,29 +19,34 @@ def free_bits(answer):
         got = call(answer, kl, free)
         expect_shape(got, (), "one number for the whole batch")
         mean = kl.mean(0)
-        if same(got, mean.clamp(min=free).sum()):
-            continue
-        if b > 1 and same(got, kl.clamp(min=free).mean(0).sum()):
-            raise Wrong(
-                "You clamp each image: average over the batch first, "
-                "then clamp each latent."
-            )
-        if same(got, mean.clamp(max=free).sum()):
-            raise Wrong(
-                "You clamp from above: "
-                "a latent may cost more than the free amount, never less."
-            )
         total = mean.sum()
-        if any(same(got, total.clamp(min=low)) for low in (free, free * d)):
-            raise Wrong("You clamp the sum: each latent has a free amount of its own.")
-        if same(got, (mean - free).clamp(min=0).sum()):
-            raise Wrong(
+        slips = [
+            (
+                kl.clamp(min=free).mean(0).sum(),
+                "You clamp each image: average over the batch first, "
+                "then clamp each latent.",
+            ),
+            (
+                mean.clamp(max=free).sum(),
+                "You clamp from above: "
+                "a latent may cost more than the free amount, never less.",
+            ),
+            (
+                total.clamp(min=free),
+                "You clamp the sum: each latent has a free amount of its own.",
+            ),
+            (
+                total.clamp(min=free * d),
+                "You clamp the sum: each latent has a free amount of its own.",
+            ),
+            (
+                (mean - free).clamp(min=0).sum(),
                 "You subtract the free amount; its gradient is the same, "
-                "but the value is not what was asked."
-            )
-        raise Wrong(
-            "The value is off: average over dim 0, clamp, sum over the latents."
-        )
+                "but the value is not what was asked.",
+            ),
+        ]
+        hint = "average over dim 0, clamp, sum over the latents."
+        compare(got, mean.clamp(min=free).sum(), slips, hint)
     return (
         "Below the free amount the gradient is zero, "
         "so nothing pushes that latent towards the prior."
@@ -51,27 +62,28 @@ def iwae(answer):
         log_w = torch.randn(shape) + shifts
         got = call(answer, log_w)
         expect_shape(got, shape[1:], "one bound per image: the draws are dim 0")
-        if not torch.isfinite(got).all():
-            raise Wrong(
-                "Weights like exp(-900) underflow: "
-                "stay in logarithms (torch.logsumexp)."
-            )
+        expect_finite(
+            got,
+            "Weights like exp(-900) underflow: stay in logarithms (torch.logsumexp).",
+        )
         total = torch.logsumexp(log_w, 0)
         k = torch.tensor(float(shape[0]))
-        if same(got, k.log() - total):
-            continue
-        if same(got, total - k.log()):
-            raise Wrong("The sign is the other way round: the bound is on -log p(x).")
-        if same(got, -total):
-            raise Wrong("You sum the weights: the bound holds for their mean.")
-        if same(got, -log_w.mean(0)):
-            raise Wrong(
-                "You average outside the logarithm: that is the ELBO, the looser bound."
-            )
-        raise Wrong(
-            "The value is off. Equal weights w must give -log w, for any k; "
+        slips = [
+            (
+                total - k.log(),
+                "The sign is the other way round: the bound is on -log p(x).",
+            ),
+            (-total, "You sum the weights: the bound holds for their mean."),
+            (
+                -log_w.mean(0),
+                "You average outside the logarithm: that is the looser ELBO.",
+            ),
+        ]
+        hint = (
+            "Equal weights w must give -log w, for any k; "
             "one dominant weight costs log k more."
         )
+        compare(got, k.log() - total, slips, hint)
     return "With more draws the bound falls towards -log p(x)."
 
 
@@ -84,35 +96,27 @@ def entropy_bits(answer):
         expect_shape(got, (), "one number: bits per image")
         shares = [c.unique(return_counts=True)[1].double() / n for c in symbols.T]
         true = -sum((p * p.log2()).sum() for p in shares)
-        if same(got, true):
-            continue
-        if not torch.isfinite(got):
-            raise Wrong(
-                "Not a finite number: 0 * log2(0) is nan in floating point, "
-                "but its limit is 0."
-            )
-        if same(got, true * torch.tensor(2.0).log()):
-            raise Wrong(
-                "That is the entropy in nats: bits use the logarithm to base 2."
-            )
-        if d > 1 and same(got, true / d):
-            raise Wrong(
-                "You average over the latents: the coder pays for each of them."
-            )
-        if same(got, -true):
-            raise Wrong(
-                "The sign is the other way round: a number of bits is positive."
-            )
-        if same(got, n * true):
-            raise Wrong("That is the bill for all images: give the bits per image.")
+        expect_finite(got, "0 * log2(0) is nan in floating point, but its limit is 0.")
         joint = symbols.unique(return_counts=True)[1].double() / symbols.numel()
-        if d > 1 and same(got, -d * (joint * joint.log2()).sum()):
-            raise Wrong(
+        slips = [
+            (
+                true * torch.tensor(2.0).log(),
+                "That is the entropy in nats: bits use the logarithm to base 2.",
+            ),
+            (
+                true / d,
+                "You average over the latents: the coder pays for each of them.",
+            ),
+            (-true, "The sign is the other way round: a number of bits is positive."),
+            (n * true, "That is the bill for all images: give the bits per image."),
+            (
+                -d * (joint * joint.log2()).sum(),
                 "You count all latents in one table: "
-                "each latent has frequencies of its own."
-            )
-        raise Wrong(
-            "The value is off. A latent that always has the same value costs 0 bits; "
-            "a fair coin costs 1."
+                "each latent has frequencies of its own.",
+            ),
+        ]
+        hint = (
+            "A latent that always has the same value costs 0 bits; a fair coin costs 1."
         )
+        compare(got, true, slips, hint)
     return "The entropy is what an arithmetic coder reaches, up to a bit or two in all."

@@ -182,3 +182,26 @@ def same(a: Tensor, b: Tensor) -> bool:
     if _oddity(a) or a.shape != b.shape:
         return False
     return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5)
+
+
+def compare(
+    got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwise: str
+) -> None:
+    """Raise Wrong unless `got` is `true`: with the hint of the first slip it equals.
+
+    A slip is a pair (value, hint).
+    """
+    if same(got, true):
+        return
+    for value, hint in slips:
+        if same(got, value):
+            raise Wrong(hint)
+    off = "The value is off." if got.numel() == 1 else "The values are off."
+    raise Wrong(f"{off} {otherwise}")
+
+
+def expect_finite(got: Tensor, hint: str) -> None:
+    """Raise Wrong when `got` holds an infinity or a NaN."""
+    if not got.isfinite().all():
+        found = "nan" if got.isnan().any() else "inf"
+        raise Wrong(f"Your result holds {found}. {hint}")

@@ -5,7 +5,7 @@ Each hint ends with the section that repairs the gap.
 
 import torch
 
-from aigc_lib.exercises.verdict import Wrong, call, expect_shape, same
+from aigc_lib.exercises.verdict import Wrong, call, compare, expect_shape, same
 from aigc_lib.exercises.warmup_networks import (
     batch_norm,
     conv_size,
@@ -13,7 +13,7 @@ from aigc_lib.exercises.warmup_networks import (
     softmax,
     transposed,
 )
-from aigc_lib.exercises.warmup_parts import compare, question
+from aigc_lib.exercises.warmup_parts import question
 from aigc_lib.exercises.warmup_probability import (
     change_of_variables,
     expectation,

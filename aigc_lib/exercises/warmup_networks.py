@@ -3,8 +3,15 @@
 import torch
 import torch.nn.functional as F
 
-from aigc_lib.exercises.verdict import Wrong, call, expect_shape, same
-from aigc_lib.exercises.warmup_parts import compare, expect_finite, question, whole
+from aigc_lib.exercises.verdict import (
+    Wrong,
+    call,
+    compare,
+    expect_finite,
+    expect_shape,
+    same,
+)
+from aigc_lib.exercises.warmup_parts import question, whole
 
 
 @question("Softmax and cross-entropy")

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 
 import torch
-from torch import Tensor
 
-from aigc_lib.exercises.verdict import Wrong, call, exercise, same
+from aigc_lib.exercises.verdict import Wrong, call, exercise
 
 
 def question(repair: str) -> Callable:
@@ -27,28 +26,6 @@ def question(repair: str) -> Callable:
         return check
 
     return decorate
-
-
-def compare(
-    got: Tensor, true: Tensor, slips: list[tuple[Tensor, str]], otherwise: str
-) -> None:
-    """Raise Wrong unless `got` is `true`: with the hint of the first slip it equals.
-
-    A slip is a pair (value, hint).
-    """
-    if same(got, true):
-        return
-    for value, hint in slips:
-        if same(got, value):
-            raise Wrong(hint)
-    raise Wrong(f"The values are off. {otherwise}")
-
-
-def expect_finite(got: Tensor, hint: str) -> None:
-    """Raise Wrong when `got` holds an infinity or a NaN."""
-    if not got.isfinite().all():
-        found = "nan" if got.isnan().any() else "inf"
-        raise Wrong(f"Your result holds {found}. {hint}")
 
 
 def whole(answer: Callable, *args: int) -> int:

@@ -5,8 +5,14 @@ import math
 import torch
 from torch.distributions import Laplace, Normal
 
-from aigc_lib.exercises.verdict import Wrong, call, expect_shape
-from aigc_lib.exercises.warmup_parts import compare, expect_finite, question
+from aigc_lib.exercises.verdict import (
+    Wrong,
+    call,
+    compare,
+    expect_finite,
+    expect_shape,
+)
+from aigc_lib.exercises.warmup_parts import question
 
 
 @question("Expectation")
