@@ -48,6 +48,42 @@ def test_precision_and_recall_of_sets_known_by_construction():
     assert precision == pytest.approx(0.5, abs=0.05) and recall > 0.9
 
 
+def test_modes_held_of_the_ring_and_of_what_is_no_ring():
+    ring = data.toy.ring(8, radius=2.0, std=0.1)
+    rng = torch.Generator().manual_seed(0)
+    held, share = evaluate.modes_held(ring.sample(10_000, rng), ring.means, 0.1)
+    assert held == 8 and share == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # 3 std in the plane
+    angle = torch.linspace(0, 2 * math.pi, 10_001)[:-1]
+    circle = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    angle_in = 8 * 2 * 2 * math.asin(0.3 / 4)  # eight arcs; each half of an arc has a chord of 3 std
+    held, share = evaluate.modes_held(circle, ring.means, 0.1)
+    assert held == 8 and share == pytest.approx(angle_in / (2 * math.pi), abs=0.005)
+    assert evaluate.modes_held(normal(10_000, [0.0, 0.0], [1.4, 1.4]), ring.means, 0.1)[0] == 0
+    assert evaluate.modes_held(ring.means[[0, 0, 3]], ring.means, 0.1) == (2, 1.0)
+
+
+def test_modes_held_counts_from_the_least_share_on_and_up_to_three_std():
+    points, centres = torch.tensor([[0.0], [0.29], [0.31], [9.0]]), torch.tensor([[0.0], [9.0]])
+    assert evaluate.modes_held(points, centres, 0.1) == (2, 0.75)
+    assert evaluate.modes_held(points, centres, 0.1, least=0.5)[0] == 1
+    assert evaluate.modes_held(points, centres, 0.1, least=0.51)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [
+        ({"points": torch.zeros(5, 3)}, r"points \(5, 3\) and centres \(2, 2\)"),
+        ({"points": torch.zeros(0, 2)}, r"N and K at least 1"),
+        ({"std": 0.0}, "std=0.0"),
+        ({"std": math.nan}, "std=nan"),
+        ({"least": 20}, "least=20"),
+    ],
+)
+def test_modes_held_refuses_what_does_not_fit(change, found):
+    with pytest.raises(ValueError, match=found):
+        evaluate.modes_held(**{"points": torch.zeros(5, 2), "centres": torch.zeros(2, 2), "std": 0.1, **change})
+
+
 def test_class_entropy():
     assert evaluate.class_entropy(torch.eye(10)) == pytest.approx(math.log(10))
     assert evaluate.class_entropy(torch.eye(10)[:1].expand(7, 10)) == 0

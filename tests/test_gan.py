@@ -18,7 +18,7 @@ from aigc_lib.models.gan import (
     mlp_discriminator,
     mlp_generator,
 )
-from aigc_lib.models.stylegan import StyleGenerator, modulated_conv2d
+from aigc_lib.models.stylegan import SlowLinear, StyleGenerator, modulated_conv2d
 from aigc_lib.nn.attention import SelfAttention2d
 from aigc_lib.nn.spectral_norm import spectral_norm
 from aigc_lib.training.adversarial import adversarial
@@ -251,3 +251,15 @@ def test_an_update_trains_both_networks_and_moves_the_average_a_little():
     first, second = history[1]["G"], history[2]["G"]  # the average starts at the first update
     expected = torch.lerp(torch.lerp(first, second, 0.002), weights["G"], 0.002)
     torch.testing.assert_close(next(job.model.parameters()), expected)
+
+
+def test_a_slow_layer_moves_by_its_pace():
+    torch.manual_seed(0)
+    slow = SlowLinear(64, 500, pace=0.01)
+    x = torch.randn(200, 64)
+    assert 0.9 < F.leaky_relu(slow(x), 0.2).square().mean() < 1.1  # the spread of x
+    before = slow(x)
+    optimizer = torch.optim.SGD(slow.parameters(), lr=1.0)
+    slow.weight.grad, slow.bias.grad = torch.ones_like(slow.weight), torch.zeros_like(slow.bias)
+    optimizer.step()
+    torch.testing.assert_close(slow(x) - before, -0.01 * x.sum(1, keepdim=True).expand(-1, 500), atol=1e-4, rtol=1e-4)

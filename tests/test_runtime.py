@@ -71,3 +71,12 @@ def test_a_device_on_which_nothing_would_be_computed_is_refused(monkeypatch, nam
     monkeypatch.setenv("AIGC_DEVICE", name)
     with pytest.raises(ValueError, match=f"AIGC_DEVICE='{name}': expected a device this machine has"):
         runtime.device()
+
+
+def test_measuring_the_precision_draws_nothing_from_the_global_generator(monkeypatch):
+    monkeypatch.delenv("AIGC_PRECISION", raising=False)
+    runtime.precision.cache_clear()
+    before = torch.get_rng_state()
+    runtime.precision()
+    assert torch.equal(torch.get_rng_state(), before)
+    runtime.precision.cache_clear()

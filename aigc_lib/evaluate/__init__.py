@@ -4,6 +4,7 @@ Models and feature networks are arguments; nothing here knows which one it measu
 """
 
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
+from aigc_lib.evaluate.modes import modes_held
 from aigc_lib.evaluate.recorded import recorded
 from aigc_lib.evaluate.samples import (
     class_entropy,
@@ -17,6 +18,7 @@ __all__ = [
     "frechet_distance",
     "iwae_bound",
     "measure",
+    "modes_held",
     "negative_elbo",
     "precision_recall",
     "recorded",

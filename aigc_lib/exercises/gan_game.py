@@ -67,7 +67,7 @@ def dirac_step(answer):
 
 @exercise
 def r1(answer):
-    """answer(critic, x): a function (B, ...) -> (B,) and real samples -> (),
+    """answer(D, x): a function (B, ...) -> (B,) and real samples -> (),
     E[|slope|^2] / 2, with a graph."""
     for shape in [(4, 2), (3, 1, 5, 5)]:
         x = torch.randn(shape)
@@ -78,7 +78,7 @@ def r1(answer):
         expect_shape(got, (), "one number: the mean over the samples")
         if any(p.grad is not None for p in net.parameters()):
             raise Wrong(
-                "Your function leaves gradients in the critic: "
+                "Your function leaves gradients in the discriminator: "
                 "use torch.autograd.grad, not backward."
             )
         true = losses.r1_penalty(net, x)
@@ -98,8 +98,8 @@ def r1(answer):
                 "You differentiate the *mean* of the logits, "
                 "which shrinks each slope by B: use the sum."
             )
-        raise Wrong("The value is off. For a linear critic w.x it must be |w|^2 / 2.")
-    return "Zero exactly where the critic is flat on the data."
+        raise Wrong("The value is off. For a linear logit w.x it must be |w|^2 / 2.")
+    return "Zero exactly where the logit is flat on the data."
 
 
 @exercise

@@ -105,3 +105,22 @@ def test_a_check_works_where_gradients_are_switched_off():
     with torch.no_grad():
         assert slope(lambda x: 3 * x).message == "3.0"
         assert not torch.is_grad_enabled()
+
+
+@exercise
+def reversed_list(answer):
+    items = [[1], [2]]
+    if call(answer, items, returns=list) != [[2], [1]] or items != [[1], [2]]:
+        raise Wrong("The other way round, please.")
+    return "Round it is."
+
+
+def test_a_check_can_ask_for_a_list_and_keeps_its_own():
+    def in_place(items):
+        items[0][0], items[1][0] = 2, 1
+        return items
+
+    assert reversed_list(in_place).status == "right"
+    assert "returned tuple: expected list" in reversed_list(lambda items: tuple(items[::-1])).message
+    assert "returned Tensor: expected list" in reversed_list(lambda items: torch.ones(2)).message
+    assert "returned bool: expected a tensor" in doubled(lambda x: True).message
