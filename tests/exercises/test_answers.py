@@ -2,6 +2,7 @@
 
 import re
 
+import answers_attention
 import answers_data
 import answers_gan
 import answers_gan_family
@@ -11,7 +12,15 @@ import answers_warmup
 import pytest
 import torch
 
-CHAPTERS = [answers_warmup, answers_data, answers_gan, answers_gan_family, answers_vae, answers_tokenizers]
+CHAPTERS = [
+    answers_warmup,
+    answers_data,
+    answers_gan,
+    answers_gan_family,
+    answers_vae,
+    answers_attention,
+    answers_tokenizers,
+]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 
 

@@ -34,7 +34,7 @@ def again(changed):
         ("aigc_lib/models/gan.py", {"gan", "gan_family"}),
         ("aigc_lib/models/vae.py", {"vae"}),
         ("aigc_lib/models/stylegan.py", {"gan_family"}),
-        ("aigc_lib/nn/attention.py", {"gan_family"}),
+        ("aigc_lib/nn/attention.py", {"attention", "gan_family"}),
         ("aigc_lib/recipes/gan.py", {"gan", "gan_family"}),
         ("aigc_lib/recipes/stylegan.py", {"gan_family"}),
         ("aigc_lib/training/adversarial.py", {"gan", "gan_family"}),
