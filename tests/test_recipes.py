@@ -22,12 +22,16 @@ def cli(*args, cwd=None, **environment):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | environment)
 
 
-@pytest.mark.parametrize("name", recipes.names())
+SHIPPED = [name for name in recipes.names() if name != "gpt"]  # that one is for texts of one's own
+DATA = {checksum(name) for name in ("mnist", "shakespeare", "tang")}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoint_is_as_good_as_its_card_says(name):
     card, path = recipes.card(name), recipes.SHIPPED / f"{name}.safetensors"
     assert json.loads(path.with_suffix(".json").read_text()) == card  # the copy for readers
     assert path.stat().st_size <= 3 * 2**20
-    assert card["data_sha256"] == checksum("mnist") and card["steps"] > 0 and card["seconds"] > 0
+    assert card["data_sha256"] in DATA and card["steps"] > 0 and card["seconds"] > 0
     said, found = recipes.verify(name)
     assert said.items() >= card["metrics"].items()
     assert {key: found[key] for key in said if not recipes.agree(said[key], found[key])} == {}
@@ -173,7 +177,7 @@ for name in recipes.names():
     recipe = recipes.recipe(name)
     whole = recipe.load_data()
     parts = (tuple(part[:256] for part in tensors) for tensors in (whole.training, whole.held_out))
-    run(recipe, Splits(*parts, "a part"), pathlib.Path(sys.argv[1], f"{name}.safetensors"), steps=1)
+    run(recipe, Splits(*parts, "a part", whole.characters), pathlib.Path(sys.argv[1], f"{name}.safetensors"), steps=1)
 """
 
 

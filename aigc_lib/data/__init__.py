@@ -9,6 +9,7 @@ from aigc_lib.data.files import DataFileError, checksum, load_arrays, load_text
 from aigc_lib.data.mnist import mnist
 from aigc_lib.data.own import own_images
 from aigc_lib.data.text import Poem, own_text, shakespeare, tang
+from aigc_lib.data.windows import windows
 
 __all__ = [
     "DataFileError",
@@ -25,4 +26,5 @@ __all__ = [
     "tang",
     "tokenizers",
     "toy",
+    "windows",
 ]

@@ -13,6 +13,7 @@ from aigc_lib.evaluate.samples import (
     measure,
     precision_recall,
 )
+from aigc_lib.evaluate.text import text_loss
 
 __all__ = [
     "class_entropy",
@@ -25,4 +26,5 @@ __all__ = [
     "precision_recall",
     "race_rows",
     "recorded",
+    "text_loss",
 ]

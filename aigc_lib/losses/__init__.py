@@ -13,6 +13,7 @@ from aigc_lib.losses.gan import (
     saturating_generator_loss,
     wasserstein_loss,
 )
+from aigc_lib.losses.text import next_token_loss
 from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "generator_loss",
     "gradient_penalty",
     "hinge_loss",
+    "next_token_loss",
     "r1_penalty",
     "relativistic_loss",
     "saturating_generator_loss",

@@ -11,7 +11,8 @@ no GPU (or with AIGC_DEVICE=cpu). Ranks come from a launcher only: a RANK that s
 the environment without one is refused. In a chapter: `model = recipes.load("vae")`.
 
 A recipe is a module of this package. The first line of its docstring says what is
-special in it. It holds `build()`, the untrained network to keep; `load_data(own=None)`,
+special in it. It holds `build()`, the untrained network to keep (with what the card
+names under `build`, if anything); `load_data(own=None)`,
 which returns `Splits`; `prepare(splits, accelerator, rng)`, which returns a `Job`;
 `metrics(model, splits)` on held-out data; `STEPS`; and `LEANS_ON`, the recipes whose
 checkpoints its metrics use. It is imported when it is asked for.
@@ -26,6 +27,7 @@ from types import ModuleType
 from torch import nn
 
 from aigc_lib.evaluate.samples import Features
+from aigc_lib.runtime import is_main_process
 from aigc_lib.training.checkpoint import (
     CheckpointError,
     checksum,
@@ -74,6 +76,7 @@ def train(
     seconds: float | None = None,
     seed: int = 0,
     images: str | Path | None = None,
+    text: str | Path | None = None,
     resume: bool = False,
     save_every: int = 500,
     watch: Watch | None = None,
@@ -81,7 +84,8 @@ def train(
     """Run recipe `name` and write its checkpoint to folder `out`; return its path.
 
     It takes the recipe's own number of steps, or as given. images: an npz file with
-    the reader's own pictures to train on instead of MNIST. While it runs,
+    the reader's own pictures to train on instead of MNIST; text: a file in UTF-8 for a
+    recipe of texts, which then also writes samples to `out/NAME.txt`. While it runs,
     `out/NAME.state.safetensors` keeps the state of every `save_every`-th step; `resume`
     goes on there. watch(step, batch, logs) is called after each step. Raises ValueError
     for an unknown name or unfit pictures; OSError when `out` cannot be written or
@@ -95,9 +99,9 @@ def train(
     for needed in chosen.LEANS_ON:
         load(needed)  # so that a damaged one is found before the training
     leans_on = _checksums(chosen)
-    return run(
+    path = run(
         chosen,
-        chosen.load_data(images),
+        chosen.load_data(images if text is None else text),
         Path(out) / f"{name}.safetensors",
         steps=steps,
         seconds=seconds,
@@ -107,6 +111,10 @@ def train(
         save_every=save_every,
         watch=watch,
     )
+    if hasattr(chosen, "samples") and is_main_process():
+        written = chosen.samples(load(name, out))
+        path.with_suffix(".txt").write_text(written, encoding="utf-8")
+    return path
 
 
 def load(name: str, folder: str | Path = SHIPPED) -> nn.Module:
@@ -115,7 +123,8 @@ def load(name: str, folder: str | Path = SHIPPED) -> nn.Module:
     Raises ValueError for an unknown name and CheckpointError for a missing, damaged or
     foreign file.
     """
-    model, path = recipe(name).build(), _path(name, folder)
+    chosen, path = recipe(name), _path(name, folder)
+    model = chosen.build(**card(name, folder).get("build", {}))
     _expect_recipe(name, load_checkpoint(model, path), path)
     return model.eval()
 
@@ -127,7 +136,10 @@ def card(name: str, folder: str | Path = SHIPPED) -> dict:
 
 
 def verify(
-    name: str, folder: str | Path = SHIPPED, images: str | Path | None = None
+    name: str,
+    folder: str | Path = SHIPPED,
+    images: str | Path | None = None,
+    text: str | Path | None = None,
 ) -> tuple[dict, dict]:
     """Measure a checkpoint again: what its card says, and what is found now.
 
@@ -136,7 +148,7 @@ def verify(
     """
     stated, chosen = card(name, folder), recipe(name)
     said = _measured(stated, _path(name, folder))
-    splits = chosen.load_data(images)
+    splits = chosen.load_data(images if text is None else text)
     found = chosen.metrics(load(name, folder), splits)
     found |= {"data_sha256": splits.sha256} | _checksums(chosen)
     return said, {key: found.get(key) for key in said}

@@ -38,10 +38,14 @@ def parser() -> argparse.ArgumentParser:
             help="default: the shipped one",
         )
     for command in (train, verify):
-        command.add_argument(
+        own = command.add_mutually_exclusive_group()
+        own.add_argument(
             "--images",
             metavar="FILE",
             help="an npz file with pictures of your own, instead of MNIST",
+        )
+        own.add_argument(
+            "--text", metavar="FILE", help="a text of your own, in UTF-8, for gpt"
         )
     _options_of_train(train)
     return top
@@ -102,10 +106,13 @@ def _train(args: argparse.Namespace) -> None:
         seconds=args.seconds,
         seed=args.seed,
         images=args.images,
+        text=args.text,
         resume=args.resume,
         save_every=args.save_every,
     )
     if runtime.is_main_process():
+        for metric, value in recipes.card(args.name, args.out)["metrics"].items():
+            print(f"{metric} {value:.4f}", file=sys.stderr)
         print(path)
 
 
@@ -115,7 +122,7 @@ def _show(args: argparse.Namespace) -> None:
 
 def _verify(args: argparse.Namespace) -> None:
     """Print what the card says beside what is found; exit status 1 if they differ."""
-    said, found = recipes.verify(args.name, args.folder, args.images)
+    said, found = recipes.verify(args.name, args.folder, args.images, args.text)
     differ = [key for key in said if not recipes.agree(said[key], found[key])]
     print(f"{'':22s} {'card':>12s} {'now':>12s}")
     for key in said:

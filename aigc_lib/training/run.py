@@ -6,7 +6,7 @@ and takes its own rows of it. Accelerate chooses the device, casts to the precis
 `runtime` measured, and averages gradients between processes.
 
 The learning rate: a recipe makes its optimizers with the highest one, and `run` scales
-it at every step by `schedule.warmup_cosine`.
+it at every step by the `rate` of its job (`schedule.warmup_cosine`).
 
 What a run leaves behind: NAME.safetensors and NAME.json at its end. A run that is
 killed leaves those of the run before as they were, NAME.state.safetensors of the last
@@ -17,7 +17,7 @@ nobody holds any more, and a half-written one. The next run removes both.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,7 @@ from aigc_lib.fit import fit
 from aigc_lib.training.checkpoint import save_checkpoint
 from aigc_lib.training.files import only_run
 from aigc_lib.training.interrupt import one_more_step
-from aigc_lib.training.schedule import scheduler
+from aigc_lib.training.schedule import scheduler, warmup_cosine
 from aigc_lib.training.splits import Splits
 from aigc_lib.training.state import autosaver, expect_no_state, load_state
 
@@ -46,13 +46,17 @@ class Job:
     model: what to keep. parts: what has a state, by name; the learning rate of each
     optimizer among them is its peak. batches: an endless stream of tuples; `run` gives
     each process its rows of their tensors, on the device, and the rest as it is.
-    update: changes the parameters and returns named scalars.
+    update: changes the parameters and returns named scalars. rate: the factor of the
+    learning rates as a function of the used share of the budget. build: the arguments
+    that the recipe's `build` needs to make `model` again, plain texts and numbers.
     """
 
     model: nn.Module
     parts: dict[str, nn.Module | Optimizer]
     batches: Iterable[tuple]
     update: Callable[[tuple], dict[str, Tensor]]
+    rate: Callable[[float], float] = warmup_cosine
+    build: dict = field(default_factory=dict)
 
 
 def run(
@@ -98,6 +102,7 @@ def run(
             took = time.perf_counter() - began
             card = _card(identity, took, done, seconds, leans_on)
             card["metrics"] = recipe.metrics(job.model.eval(), splits)
+            card["build"] = job.build
             save_checkpoint(job.model, card, path)
             state.unlink(missing_ok=True)
     return path
@@ -158,7 +163,7 @@ def _updates(
     if start == steps:  # interrupted after the last one
         return
     optimizers = [part for part in job.parts.values() if isinstance(part, Optimizer)]
-    set_rates = scheduler(optimizers, steps=steps, seconds=seconds)
+    set_rates = scheduler(optimizers, job.rate, steps=steps, seconds=seconds)
 
     def update(numbered):
         step, batch = numbered

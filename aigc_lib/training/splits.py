@@ -14,12 +14,13 @@ class Splits:
     """Tensors to train on, held-out ones, and the SHA-256 of the file they are from.
 
     In either tuple the tensors have equal length: `data.batches` draws their rows
-    together.
+    together. characters: of a text, those it is made of; its tensors hold their places.
     """
 
     training: tuple[Tensor, ...]
     held_out: tuple[Tensor, ...]
     sha256: str
+    characters: str = ""
 
 
 def digit_images(own: str | Path | None, *, at_least: int) -> Splits:

@@ -6,6 +6,7 @@ import answers_attention
 import answers_data
 import answers_gan
 import answers_gan_family
+import answers_gpt
 import answers_tokenizers
 import answers_vae
 import answers_warmup
@@ -20,6 +21,7 @@ CHAPTERS = [
     answers_vae,
     answers_attention,
     answers_tokenizers,
+    answers_gpt,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 

@@ -1,0 +1,61 @@
+"""Keys and values of the tokens that a decoder has read, so that none is read twice."""
+
+import torch
+from torch import Tensor
+
+
+class LayerCache:
+    """The keys and values of one attention layer, with room for `size` tokens."""
+
+    def __init__(self, batch: int, heads: int, size: int, head_size: int, like: Tensor):
+        shape = (batch, heads, size, head_size)
+        self.k = torch.empty(shape, device=like.device, dtype=like.dtype)
+        self.v = torch.empty_like(self.k)
+        self.length = 0
+
+    def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store those of new tokens (B, nh, T, hs); return all (B, nh, S, hs)."""
+        end = self.length + k.shape[2]
+        self.k[:, :, self.length : end] = k
+        self.v[:, :, self.length : end] = v
+        self.length = end
+        return self.k[:, :, :end], self.v[:, :, :end]
+
+
+class Cache:
+    """One `LayerCache` per layer of a decoder; `last` holds the last token (B, 1)."""
+
+    def __init__(
+        self,
+        layers: int,
+        batch: int,
+        heads: int,
+        size: int,
+        head_size: int,
+        like: Tensor,
+    ):
+        self.size, self.last = size, None
+        self.layers = [
+            LayerCache(batch, heads, size, head_size, like) for _ in range(layers)
+        ]
+
+    @property
+    def length(self) -> int:
+        """How many tokens it holds."""
+        return self.layers[0].length
+
+
+def position_of(tokens: Tensor, context: int, cache: Cache | None) -> int:
+    """The position of the first of `tokens` (B, T), which stand behind those cached.
+
+    Raises ValueError when the last one stands outside the context.
+    """
+    past = 0 if cache is None else cache.length
+    if tokens.ndim != 2 or not tokens.numel():
+        raise ValueError(f"tokens have shape {tuple(tokens.shape)}: expected (B, T)")
+    if past + tokens.shape[1] > context:
+        raise ValueError(
+            f"{past + tokens.shape[1]} tokens: expected at most {context}, "
+            "the model's context"
+        )
+    return past

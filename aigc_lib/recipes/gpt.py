@@ -1,0 +1,53 @@
+"""A small GPT on a text of your own, character by character (default: Shakespeare)."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from aigc_lib import data, evaluate
+from aigc_lib.models.gpt_fast import FastGPT
+from aigc_lib.training.language import (
+    language_model,
+    pieces,
+    split_text,
+    two_samples,
+)
+from aigc_lib.training.run import Job
+from aigc_lib.training.splits import Splits
+
+STEPS, BATCH, CONTEXT = 2_000, 16, 64
+LEANS_ON = ()
+MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
+
+
+def build(characters: str, context: int = CONTEXT) -> FastGPT:
+    """The untrained network for texts of these characters."""
+    v = len(characters)
+    model = FastGPT(v, context, pairs=min(v * v, MOST_PAIRS))
+    model.characters = characters
+    return model
+
+
+def load_data(own: str | Path | None = None) -> Splits:
+    """Shakespeare, or a text of the reader's own of at least 1,280 characters."""
+    if own is None:
+        return split_text(data.shakespeare(), data.checksum("shakespeare"))
+    text = data.own_text(own, at_least=20 * CONTEXT)
+    return split_text(text, hashlib.sha256(Path(own).read_bytes()).hexdigest())
+
+
+def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
+    """Pieces from random places."""
+    characters = splits.characters
+    batches = pieces(splits, CONTEXT, BATCH, rng)
+    return language_model(build(characters), batches, accelerator, characters)
+
+
+def metrics(model: FastGPT, splits: Splits) -> dict[str, float]:
+    """Nats and bits per character of the held-out text."""
+    found = evaluate.text_loss(model, *splits.held_out, model.context)
+    return {"val_loss": found["loss"], "bits_per_character": found["bits"]}
+
+
+samples = two_samples

@@ -1,0 +1,10 @@
+"""Draw samples from a model, which is an argument.
+
+latent    codes drawn from a prior, decoded; walks between codes
+text      one token after another, and what may be done to the logits before the draw
+"""
+
+from aigc_lib.sample.latent import bilinear, fit_prior, from_prior
+from aigc_lib.sample.text import generate
+
+__all__ = ["bilinear", "fit_prior", "from_prior", "generate"]

@@ -1,0 +1,72 @@
+"""The training of a language model on whole batches of tokens, as a `Job`."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from aigc_lib import data
+from aigc_lib.data.tokenizers import CharTokenizer
+from aigc_lib.losses import next_token_loss
+from aigc_lib.sample.text import generate, min_p
+from aigc_lib.training.muon import Muon
+from aigc_lib.training.run import Job
+from aigc_lib.training.schedule import linear_decay
+from aigc_lib.training.splits import Splits
+
+
+def split_text(text: str, sha256: str) -> Splits:
+    """The characters of a text: nine tenths to train on, and the last tenth."""
+    tokenizer = CharTokenizer.of(text)
+    ids = torch.tensor(tokenizer.encode(text))  # (N,)
+    cut = len(ids) * 9 // 10
+    return Splits((ids[:cut],), (ids[cut:],), sha256, tokenizer.characters)
+
+
+def pieces(splits: Splits, context: int, batch_size: int, rng: torch.Generator):
+    """Batches (batch_size, context + 1) from random places of the text."""
+    return data.windows(*splits.training, context + 1, batch_size, rng)
+
+
+def language_model(
+    model: nn.Module, batches: Iterable, accelerator, characters: str
+) -> Job:
+    """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
+
+    Muon for the matrices of the blocks, Adam for the rest, with a higher rate for the
+    embeddings: of these, a step sees few rows.
+    """
+    embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+    known = {id(p) for p in [*embeddings, *matrices]}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    groups = [{"params": embeddings, "lr": 0.01}, {"params": rest, "lr": 0.003}]
+    muon, adam = Muon(matrices, lr=0.02), torch.optim.Adam(groups, betas=(0.9, 0.95))
+    network, muon, adam = accelerator.prepare(model, muon, adam)
+
+    def update(batch):
+        (rows,) = batch
+        loss = next_token_loss(network(rows[:, :-1]), rows[:, 1:])
+        muon.zero_grad()
+        adam.zero_grad()
+        accelerator.backward(loss)
+        muon.step()
+        adam.step()
+        return {"loss": loss}
+
+    parts = {"model": model, "muon": muon, "adam": adam}
+    return Job(model, parts, batches, update, linear_decay, {"characters": characters})
+
+
+def calm(logits: Tensor, _: Tensor) -> Tensor:
+    """A temperature of 0.8, and no character below 5 % of the most probable one."""
+    return min_p(logits / 0.8, 0.05)
+
+
+def two_samples(model: nn.Module) -> str:
+    """Two texts of 300 characters that begin at a line's start, if there are lines."""
+    tokenizer = CharTokenizer(model.characters)
+    prompt = torch.full((2, 1), max(model.characters.find("\n"), 0))
+    rng = torch.Generator().manual_seed(0)
+    rows = generate(model, prompt, 300, warp=calm, generator=rng)
+    return "\n\n".join(tokenizer.decode(row.tolist()) for row in rows) + "\n"
