@@ -60,6 +60,7 @@ def test_each_term_of_a_chapter_is_linked_once_and_nothing_else_changes(path):
         ("# generator\n\n```python\ngenerator\n```\n(generator)=\n$$\ngenerator\n$$", None),
         ("```{code-cell}\ngenerator\n```\n:::{note}\n:class: dropdown\ngenerator\n:::", None),
         ("---\ntitle: generator\n---", None),
+        ("$$ x $$ (generator)", None),
         ("```{note} A\ngenerator\n```\ngenerator", "```{note} A\n{term}`generator <generator>`\n```\ngenerator"),
         ("generators-to-be and degenerator", None),
     ],

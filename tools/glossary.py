@@ -14,7 +14,8 @@ TEXT_DIRECTIVES = {"admonition", "note", "tip", "warning", "important", "seealso
 FENCE = re.compile(r"^(`{3,}|:{3,})(?:\{([\w-]+)\})?")
 # Code, roles, formulas, links and HTML are left as they are; bold text is looked at by itself.
 KEEP = re.compile(
-    r"(\*\*[^*]+\*\*|\{[\w:]+\}`[^`]*`|`[^`]*`|\$\$.*?\$\$|\$[^$]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>)", re.S
+    r"(\*\*[^*]+\*\*|\{[\w:]+\}`[^`]*`|`[^`]*`|\$\$.*?\$\$(?: \([\w:-]+\))?|\$[^$]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>)",
+    re.S,
 )
 
 

@@ -9,7 +9,7 @@ from aigc_lib.training.adversarial import adversarial, gaussian_and_label, measu
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, labelled_digits
 
-STEPS = 12_000
+STEPS = 10_000
 LEANS_ON = ("digits",)  # the meter's checkpoint
 load_data = labelled_digits
 
