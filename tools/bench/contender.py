@@ -50,7 +50,8 @@ def main() -> None:
     if args.command == "speed":
         found = speed()
     elif args.command == "rows":
-        found = [*import_module(f"races.{args.name}").ROWS, "ours", "real"]
+        race = import_module(f"races.{args.name}")
+        found = [*race.ROWS, "ours", *(["real"] if getattr(race, "IMAGES", True) else [])]
     else:
         found = contender(args.name, args.row, args.seconds, args.seed)
     print(json.dumps(found))

@@ -107,7 +107,7 @@ def rows_of(name: str, wanted: list[str] | None) -> list[str]:
     if unknown := set(wanted or []) - set(rows):
         sys.exit(f"{name}: unknown row {sorted(unknown)[0]!r}; known: {', '.join(rows)}")
     if runtime.precision() == "fp32":
-        rows.remove(SAME_IN_FP32)
+        rows = [row for row in rows if row != SAME_IN_FP32]
     return [row for row in rows if wanted is None or row in wanted or row == "real"]
 
 
