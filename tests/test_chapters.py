@@ -42,7 +42,7 @@ def test_template(path):
     assert set(list(exercises)[:-1]) == set(solutions)
     assert text.count("} Predict first") >= 2 and text.count("} A mistake you will meet") >= 1
     assert "show_source" in text and "assert_close" in text
-    assert "show.explore(" in text or "show.player(" in text
+    assert re.search(r"show\.(explore|player|text_player)\(", text)
     assert re.search(r"^ +description: \".{50,200}\"$", text, re.M)
 
 

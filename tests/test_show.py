@@ -82,7 +82,8 @@ def test_player_has_every_frame_and_label():
 
 PAGE = """
 const element = kind => ({
-  kind, dataset: {labels: 'a|b'}, style: {}, events: {}, max: '1', value: '0', attributes: {}, nextElementSibling: {},
+  kind, dataset: {labels: 'a|b'}, style: {}, events: {}, max: '1', value: '0', attributes: {}, children: [],
+  nextElementSibling: {},
   addEventListener(name, act) { this.events[name] = act; },
   setAttribute(name, value) { this.attributes[name] = value; },
 });
@@ -111,6 +112,36 @@ def test_players_script_is_a_program_that_moves_the_picture(tmp_path):
     subprocess.run(["node", "--check", file], check=True)
     done = subprocess.run(["node", file], capture_output=True, text=True)
     assert done.stdout == "0% 0% / 100% 0% / b\n", done.stderr
+
+
+TURNED = """
+screen.children = [0, 1, 2, 3].map(() => ({style: {}}));
+screen.events.keydown({key: 'ArrowDown', preventDefault() {}});
+console.log(screen.children.map(frame => frame.style.visibility).join(' '));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_players_script_shows_one_frame_of_text(tmp_path):
+    file = tmp_path / "player.js"
+    file.write_text(PAGE + script() + TURNED)
+    done = subprocess.run(["node", file], capture_output=True, text=True)
+    assert done.stdout == "hidden hidden visible hidden\n", done.stderr
+
+
+def test_text_player_has_every_frame_and_shows_the_first():
+    frames = [show.tokens({"row": [word]}) for word in ("one", "two", "three", "four")]
+    html = show.text_player(frames, {"row": ["a", "b"], "col": [1, 2]}, alt="four words").data
+    assert re.findall("visibility:([a-z]+)", html)[:4] == ["visible", "hidden", "hidden", "hidden"]
+    assert all(f"<b>{word}</b>" in html for word in ("one", "two", "three", "four")) and "http" not in html
+    with pytest.raises(ValueError, match=r"4 frames.*\(3,\)"):
+        show.text_player(frames, {"step": [1, 2, 3]}, alt="x")
+
+
+def test_tokens_can_be_seen():
+    html = show.tokens({"a<b": [" the", b"\xe6\x98", "春", "<i>", "\n"], "": ["x"]}).data
+    boxes = re.findall("<b>(.*?)</b>", html)
+    assert boxes == ["\u00b7the", "e6 98", "春", "&lt;i&gt;", "\u21b5", "x"] and "a&lt;b (5): " in html
 
 
 def test_players_script_closes_what_it_opens():

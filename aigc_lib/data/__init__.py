@@ -3,18 +3,26 @@
 Nothing is downloaded.
 """
 
-from aigc_lib.data import toy
+from aigc_lib.data import bpe, tokenizers, toy
 from aigc_lib.data.batches import batches
-from aigc_lib.data.files import DataFileError, checksum, load_arrays
+from aigc_lib.data.files import DataFileError, checksum, load_arrays, load_text
 from aigc_lib.data.mnist import mnist
 from aigc_lib.data.own import own_images
+from aigc_lib.data.text import Poem, own_text, shakespeare, tang
 
 __all__ = [
     "DataFileError",
+    "Poem",
     "batches",
+    "bpe",
     "checksum",
     "load_arrays",
+    "load_text",
     "mnist",
     "own_images",
+    "own_text",
+    "shakespeare",
+    "tang",
+    "tokenizers",
     "toy",
 ]

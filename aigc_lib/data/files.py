@@ -1,6 +1,7 @@
 """Read the shipped data files, each verified by its checksum first."""
 
 import hashlib
+import io
 import re
 from pathlib import Path
 
@@ -15,31 +16,42 @@ class DataFileError(RuntimeError):
 
 
 def load_arrays(name: str, folder: Path = SHIPPED) -> dict[str, np.ndarray]:
-    """Load `folder/name.npz` after comparing its SHA-256 with `folder/SHA256SUMS`.
+    """Load the arrays of `folder/name.npz`, verified.
 
-    Returns a dictionary of arrays. Raises ValueError for an unknown name and
-    DataFileError, which says how to rebuild the file, when it is missing or damaged.
+    Raises ValueError for an unknown name and DataFileError, which says how to rebuild
+    the file, when it is missing or damaged.
     """
-    folder = Path(folder)
-    expected = checksum(f"{name}.npz", folder)
-    path = folder / f"{name}.npz"
-    rebuild = f"Rebuild it with: python tools/build_data.py {name}"
+    content = io.BytesIO(_verified(f"{name}.npz", Path(folder)))
+    with np.load(content, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def load_text(name: str, folder: Path = SHIPPED) -> str:
+    """Load the text of `folder/name.txt`, verified. Raises as `load_arrays` does."""
+    return _verified(f"{name}.txt", Path(folder)).decode("utf-8")
+
+
+def _verified(file: str, folder: Path) -> bytes:
+    """The content of a file whose SHA-256 is the one in `folder/SHA256SUMS`."""
+    expected = checksum(file, folder)
+    path = folder / file
+    rebuild = f"Rebuild it with: python tools/build_data.py {path.stem}"
     if folder == SHIPPED and (ROOT / ".git").exists():
         rebuild += f" (or, in {ROOT}: git checkout -- {path.relative_to(ROOT)})"
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise DataFileError(
             f"data file {path} cannot be read ({error.strerror}): "
             f"expected SHA-256 {expected}, found no file. {rebuild}"
         ) from error
+    found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise DataFileError(
             f"data file {path} is damaged: "
             f"expected SHA-256 {expected}, found {found}. {rebuild}"
         )
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
+    return content
 
 
 def checksum(name: str, folder: Path = SHIPPED) -> str:

@@ -1,9 +1,10 @@
 """What a check says, and the pieces checks are made of."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -82,14 +83,17 @@ def exercise(body: Callable[[Callable], str]) -> Callable[[Callable], Verdict]:
     return check
 
 
-def call(answer: Callable, *args: object) -> Tensor:
-    """Call the reader's function with copies of the tensors that need no gradient.
+def call(answer: Callable, *args: object, returns: type = Tensor) -> Any:
+    """Call the reader's function with copies of the arguments that it could change.
 
-    None means not attempted, an exception becomes a hint, and so do a result that is no
-    ordinary tensor and a setting of torch left changed, which is put back.
+    None means not attempted, an exception becomes a hint, and so do a result that is
+    not what the exercise asks for, or no ordinary tensor, and a setting of torch left
+    changed, which is put back.
     """
 
     def copy(a):
+        if isinstance(a, list | set | dict):
+            return deepcopy(a)
         return a.clone() if isinstance(a, Tensor) and not a.requires_grad else a
 
     before = [read() for _, read, _ in SETTINGS]
@@ -110,10 +114,11 @@ def call(answer: Callable, *args: object) -> Tensor:
         )
     if result is None:
         raise NotAttempted
-    if not isinstance(result, Tensor):
+    if not isinstance(result, returns) or isinstance(result, bool):
         kind = type(result).__name__
-        raise Wrong(f"Your function returned {kind}: expected a tensor.")
-    if oddity := _oddity(result):
+        wanted = "a tensor" if returns is Tensor else returns.__name__
+        raise Wrong(f"Your function returned {kind}: expected {wanted}.")
+    if returns is Tensor and (oddity := _oddity(result)):
         raise Wrong(f"Your result {oddity}.")
     return result
 

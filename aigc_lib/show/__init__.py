@@ -10,9 +10,10 @@ from aigc_lib.show.claim import claim
 from aigc_lib.show.explore import explore
 from aigc_lib.show.figures import COLORS, figure
 from aigc_lib.show.images import grid, row
-from aigc_lib.show.player import player
+from aigc_lib.show.player import player, text_player
 from aigc_lib.show.source import show_source
 from aigc_lib.show.table import table
+from aigc_lib.show.tokens import tokens
 
 __all__ = [
     "COLORS",
@@ -25,4 +26,6 @@ __all__ = [
     "row",
     "show_source",
     "table",
+    "text_player",
+    "tokens",
 ]

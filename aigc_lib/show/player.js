@@ -1,4 +1,4 @@
-// Frames of one sprite under one or two sliders, for every figure with the class `name`.
+// Frames, parts of one sprite or elements in one place, under one or two sliders, for every figure with the class `name`.
 function player(name, cols, rows, interval) {
   for (const root of document.querySelectorAll(`.${name}:not([data-ready])`)) {
     root.dataset.ready = '1';
@@ -12,6 +12,9 @@ function player(name, cols, rows, interval) {
       const x = at % cols, y = Math.floor(at / cols);
       const part = (i, n) => n > 1 ? 100 * i / (n - 1) : 0;
       screen.style.backgroundPosition = `${part(x, cols)}% ${part(y, rows)}%`;
+      [...screen.children].forEach((frame, i) => {
+        frame.style.visibility = i === at ? 'visible' : 'hidden';
+      });
       sliders.forEach((s, i) => {
         s.nextElementSibling.textContent = labels[i][s.value];
         s.setAttribute('aria-valuetext', labels[i][s.value]);

@@ -6,12 +6,21 @@ import answers_attention
 import answers_data
 import answers_gan
 import answers_gan_family
+import answers_tokenizers
 import answers_vae
 import answers_warmup
 import pytest
 import torch
 
-CHAPTERS = [answers_warmup, answers_data, answers_gan, answers_gan_family, answers_vae, answers_attention]
+CHAPTERS = [
+    answers_warmup,
+    answers_data,
+    answers_gan,
+    answers_gan_family,
+    answers_vae,
+    answers_attention,
+    answers_tokenizers,
+]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 
 
