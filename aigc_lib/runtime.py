@@ -24,15 +24,22 @@ def seed(value: int) -> torch.Generator:
         added = int(shift)
     except ValueError as error:
         raise ValueError(f"AIGC_SEED={shift!r}: expected a whole number") from error
+    value = valid_seed(value)
+    if added:
+        value = valid_seed(value + added, f" (AIGC_SEED={shift} is in it)")
+    torch.manual_seed(value)
+    return torch.Generator().manual_seed(value)
+
+
+def valid_seed(value: int, note: str = "") -> int:
+    """`value` as int; ValueError unless it is a whole number that torch takes."""
     try:
-        value = operator.index(value) + added
+        value = operator.index(value)
     except TypeError as error:
         raise ValueError(f"seed {value!r}: expected a whole number") from error
     if not -(2**63) <= value < 2**64:
-        plus = f" (AIGC_SEED={shift} is in it)" if added else ""
-        raise ValueError(f"seed {value}{plus}: expected -2**63 to 2**64 - 1")
-    torch.manual_seed(value)
-    return torch.Generator().manual_seed(value)
+        raise ValueError(f"seed {value}{note}: expected -2**63 to 2**64 - 1")
+    return value
 
 
 def device() -> torch.device:

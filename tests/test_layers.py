@@ -33,6 +33,7 @@ ONLY_IN_SHOW = {"matplotlib", "ipywidgets", "IPython"}
 DECLARED = {
     "accelerate",
     "einops",
+    "filelock",
     "IPython",
     "ipywidgets",
     "matplotlib",

@@ -3,19 +3,16 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
 
 from aigc_lib import data, recipes
 from aigc_lib.data.files import checksum
-from aigc_lib.models.vae import conv_vae
 from aigc_lib.recipes.__main__ import main
 from aigc_lib.training import checkpoint
 
@@ -190,34 +187,6 @@ def test_one_step_of_every_recipe_with_the_instructions_of_a_laptop(tmp_path):
         assert card["steps"] == 1 and card["cpu_capability"] in ("AVX2", "DEFAULT")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_folder_that_cannot_be_written_is_refused_before_training():
-    folder = tempfile.mkdtemp()
-    os.chmod(folder, 0o555)
-    become_nobody = "os.getuid() or os.setuid(65534)"  # root may write anywhere
-    call = f"expect_writable(pathlib.Path({folder!r}, 'vae.safetensors'))"
-    code = f"import os, pathlib; from aigc_lib.training.checkpoint import expect_writable; {become_nobody}; {call}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    os.rmdir(folder)  # nothing was left in it
-    assert done.returncode != 0 and f"Permission denied: '{folder}" in done.stderr
-
-
-def test_no_space_left_is_one_line_and_keeps_what_was_there(tmp_path, monkeypatch, capsys, little_data):
-    path = recipes.train("vae", tmp_path, steps=1)
-    before = path.read_bytes()
-
-    def no_space(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
-    monkeypatch.setattr(sys, "argv", ["recipes", "train", "vae", "--steps", "1", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1].endswith("No space left on device")
-    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["vae.json", "vae.safetensors"]
-
-
 def test_list_and_show():
     listed = cli("list")
     assert listed.returncode == 0 and "vae" in listed.stdout
@@ -235,7 +204,13 @@ def test_list_and_show():
         (["show", "vae", "--from", "nowhere"], "does not exist"),
         (["train", "vae", "--steps", "1", "--out", "taken"], "taken"),
         (["verify", "gpt5"], "unknown recipe 'gpt5'"),
-        (["train", "vae", "--steps", "1", "--out", "folder"], "vae.safetensors is a folder"),
+        (
+            ["train", "vae", "--steps", "1", "--out", "folder"],
+            "vae.safetensors is a folder or a pipe: expected a place for",
+        ),
+        (["train", "vae", "--steps", "1", "--seed", str(2**64)], f"seed {2**64}: expected -2**63 to 2**64 - 1"),
+        (["train", "vae", "--steps", "1", "--seed", str(-(2**63) - 1)], f"seed {-(2**63) - 1}: expected"),
+        (["train", "vae", "--steps", "1", "--resume"], "nothing to resume: checkpoints/vae.state.safetensors"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, message):
@@ -244,70 +219,50 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, message):
     done = cli(*args, cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ") and done.stdout == ""
     assert [p for p in tmp_path.rglob("*") if p.suffix in (".json", ".safetensors") and p.is_file()] == []
 
 
-@pytest.fixture
-def saved(tmp_path):
-    torch.manual_seed(0)
-    return checkpoint.save_checkpoint(conv_vae(latent_dim=20), {"recipe": "vae"}, tmp_path / "vae.safetensors")
+def test_a_seed_is_any_whole_number_that_torch_takes(tmp_path, little_data):
+    for seed in (-1, 2**64 - 1):
+        recipes.train("digits", tmp_path / str(seed), steps=1, seed=seed)
+        assert recipes.card("digits", tmp_path / str(seed))["seed"] == seed
+    with pytest.raises(ValueError, match="seed 0.5: expected a whole number"):
+        recipes.train("digits", tmp_path, steps=1, seed=0.5)
 
 
-def test_truncated_and_foreign_files(saved):
-    whole = saved.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"not a safetensors file at all"):
-        saved.write_bytes(damaged)
-        with pytest.raises(recipes.CheckpointError, match="vae.safetensors is damaged"):
-            recipes.load("vae", saved.parent)
-    saved.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}, {"card": "{}"}))
-    with pytest.raises(recipes.CheckpointError, match="lacks tensor decoder.0.bias"):
-        recipes.load("vae", saved.parent)
-    saved.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
-    with pytest.raises(recipes.CheckpointError, match="no readable card"):
-        recipes.load("vae", saved.parent)
+def test_a_rank_without_a_launcher_is_refused(tmp_path):
+    done = cli("train", "digits", "--steps", "1", "--out", str(tmp_path), RANK="1")
+    assert done.returncode == 2 and done.stdout == "" and list(tmp_path.iterdir()) == []
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: RANK=1 in the environment") and "unset RANK" in line
 
 
-def test_another_recipes_file_under_this_name_and_another_kind_of_number(saved):
-    saved.write_bytes((recipes.SHIPPED / "digits.safetensors").read_bytes())
-    with pytest.raises(recipes.CheckpointError, match="was written by recipe 'digits': expected 'vae'"):
-        recipes.card("vae", saved.parent)
-    model = conv_vae(latent_dim=20)
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    state["decoder.0.bias"] = state["decoder.0.bias"].to(torch.int8)
-    saved.write_bytes(safetensors.torch.save(state, {"card": "{}"}))
-    with pytest.raises(recipes.CheckpointError, match="decoder.0.bias has dtype torch.int8, expected torch.float32"):
-        checkpoint.load_checkpoint(model, saved)
+def test_a_path_that_the_terminal_cannot_spell_is_printed_with_escapes(tmp_path):
+    done = cli("train", "digits", "--steps", "1", "--out", str(tmp_path / "é"), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert done.stdout.strip().endswith("\\xe9/digits.safetensors")
+    assert recipes.card("digits", tmp_path / "é")["steps"] == 1
 
 
-def test_wrong_shape_and_not_finite_leave_the_model_alone(saved):
-    model = conv_vae(latent_dim=7)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(recipes.CheckpointError, match=r"decoder.0.weight has shape \(256, 20\), expected \(256, 7\)"):
-        checkpoint.load_checkpoint(model, saved)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    state = safetensors.torch.load(saved.read_bytes())
-    state["decoder.0.bias"][0] = float("inf")
-    saved.write_bytes(safetensors.torch.save(state, {"card": "{}"}))
-    with pytest.raises(recipes.CheckpointError, match="decoder.0.bias.*not finite"):
-        checkpoint.load_checkpoint(conv_vae(latent_dim=20), saved)
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_meter_that_does_not_work_is_found_before_the_training(tmp_path, harm):
+    package = Path(recipes.__file__).parents[1]
+    copy = shutil.copytree(package, tmp_path / "aigc_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    meter = copy / "recipes" / "checkpoints" / "digits.safetensors"
+    content = bytearray(meter.read_bytes())
+    content[-1] ^= 1
+    meter.unlink() if harm == "missing" else meter.write_bytes(content)
+    args = ["train", "vae", "--steps", "1000000", "--out", "new"]  # it would take days
+    done = cli(*args, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2 and not (tmp_path / "new").exists()
+    (line,) = done.stderr.strip().splitlines()
+    assert str(meter) in line and {"missing": "does not exist", "damaged": "is damaged"}[harm] in line
 
 
-def test_a_failed_write_keeps_the_old_checkpoint(saved, monkeypatch):
-    before = saved.read_bytes()
-
-    def no_space(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save_checkpoint(conv_vae(latent_dim=20), {"recipe": "vae"}, saved)
-    assert saved.read_bytes() == before
-    assert sorted(p.name for p in saved.parent.iterdir()) == ["vae.json", "vae.safetensors"]
-
-
-def test_weights_that_do_not_fit_float16_are_refused(tmp_path):
-    model = conv_vae(latent_dim=2)
-    model.decoder[0].weight.data[0, 0] = 1e6
-    with pytest.raises(ValueError, match="decoder.0.weight"):
-        checkpoint.save_checkpoint(model, {}, tmp_path / "vae.safetensors")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("card", [{}, {"metrics": 3}, {"metrics": {"fdd": {"a": [1]}}, "data_sha256": "0"}])
+def test_a_card_without_numbers_is_one_line(tmp_path, card):
+    path = tmp_path / "digits.safetensors"
+    checkpoint.save_checkpoint(recipes.recipe("digits").build(), {"recipe": "digits"} | card, path)
+    with pytest.raises(recipes.CheckpointError, match="digits.safetensors.* in its card"):
+        recipes.verify("digits", tmp_path)

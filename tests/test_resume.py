@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,6 +58,62 @@ def test_what_cannot_be_resumed_is_named(tmp_path, little_data):
     state.write_bytes(state.read_bytes()[:999])
     with pytest.raises(recipes.CheckpointError, match="damaged"):
         recipes.train("vae", tmp_path, steps=6, resume=True)
+
+
+def test_a_state_of_another_precision_is_refused(tmp_path):
+    def train(precision, code, *more):
+        args = ["train", "digits", "--steps", "6", "--out", str(tmp_path), *more]
+        command, env = [sys.executable, "-c", code, *args], CPU | {"AIGC_PRECISION": precision}
+        return subprocess.run(command, capture_output=True, text=True, env=env)
+
+    stopped = train("fp32", STOPPED)
+    assert stopped.returncode == 130 and "--resume goes on after step 3" in stopped.stderr
+    other = train("bf16", "from aigc_lib.recipes.__main__ import main; main()", "--resume")
+    assert other.returncode == 2 and "precision is 'fp32' there, expected 'bf16'" in other.stderr
+
+
+STOPPED = """
+import signal
+from aigc_lib import recipes
+from aigc_lib.recipes.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+whole = recipes.train
+def stop(step, *_):
+    if step == 3:
+        signal.raise_signal(signal.SIGINT)
+recipes.train = lambda *args, **options: whole(*args, **options, watch=stop)
+main()
+"""
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from aigc_lib.recipes.__main__ import main
+main()
+"""
+
+
+def limited(size, *args):
+    """The command line where no file may be larger than `size` bytes, as on a full disk."""
+    command = [sys.executable, "-c", LIMITED, str(size), *args]
+    return subprocess.run(command, capture_output=True, text=True, env=CPU)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
+def test_a_state_that_does_not_fit_is_one_warning_and_a_checkpoint_that_does_not_is_an_error(tmp_path):
+    args = ["train", "digits", "--steps", "5", "--save-every", "1", "--out", str(tmp_path)]
+    path = tmp_path / "digits.safetensors"
+    done = limited(500_000, *args)  # the state has 1.3 MB, the checkpoint 0.2
+    assert done.returncode == 0 and done.stdout.strip() == str(path)
+    warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+    assert len(warnings) == 1 and f"the state is not saved: [Errno 27] File too large: '{tmp_path}" in warnings[0]
+    before = path.read_bytes()
+    done = limited(100_000, *args)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == f"error: [Errno 27] File too large: '{path}'"
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["digits.json", "digits.safetensors"]
 
 
 def start(tmp_path):
@@ -149,3 +206,11 @@ def test_two_processes_have_the_curve_of_one_on_different_rows_and_noise(tmp_pat
     weights = [load_file(tmp_path / name / "vae.safetensors") for name in ("one", "two")]
     for key in weights[0]:
         torch.testing.assert_close(weights[0][key].float(), weights[1][key].float(), rtol=1e-2, atol=1e-3)
+
+
+def test_killed_runs_end_bit_identical(tmp_path):
+    script = Path(__file__).with_name("kills.py")
+    done = subprocess.run([sys.executable, str(script), "1", "vae", "gan"], capture_output=True, text=True, env=CPU)
+    assert done.returncode == 0, done.stdout + done.stderr
+    killed = [line for line in done.stdout.splitlines() if line.endswith("bit-identical")]
+    assert len(killed) == 6 and all(f"SIG{how}" in done.stdout for how in ("TERM", "KILL", "INT"))

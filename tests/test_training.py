@@ -1,5 +1,6 @@
 """What recipes share: schedule, state, the loop that survives an interruption."""
 
+import random
 import signal
 import time
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from aigc_lib.training import checkpoint
+from aigc_lib.training import checkpoint, files
 from aigc_lib.training.interrupt import one_more_step
 from aigc_lib.training.run import Job, check_limits, run
 from aigc_lib.training.schedule import progress, scheduler, warmup_cosine
@@ -165,25 +166,67 @@ def test_a_state_is_put_back_in_the_layout_of_the_parameter(tmp_path):
 
 
 def test_a_state_that_does_not_fit_is_refused(tmp_path):
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
     path = tmp_path / "state"
     save_state(parts(0), path, {}, 1)
-    tensors = {key: tensor.clone() for key, tensor in load_file(path).items()}  # not the file itself, which changes
-    metadata = safe_open(path, "pt").metadata()
+    tensors, about = files.read_sealed("saved state", path)
     for change, message in [
         ({"optimizer/0/exp_avg": torch.zeros(3)}, r"optimizer/0/exp_avg has shape \(3,\), expected \(4, 3, 3, 3\)"),
         ({"optimizer/7/exp_avg": torch.zeros(3)}, "has tensor optimizer/7/exp_avg"),
         ({"model/weight": None}, "lacks tensor model/weight"),
         ({"random/cpu": None}, "lacks tensor random/cpu"),
+        ({"model/bias": torch.zeros(4).to(torch.float8_e4m3fn)}, "model/bias has dtype torch.float8_e4m3fn"),
+        ({"model/bias": torch.zeros(4, dtype=torch.complex64)}, "model/bias has dtype torch.complex64"),
     ]:
-        save_file({key: t for key, t in (tensors | change).items() if t is not None}, path, metadata)
+        files.write_sealed(path, {key: t for key, t in (tensors | change).items() if t is not None}, about)
         with pytest.raises(checkpoint.CheckpointError, match=message):
             load_state(parts(1), path, {})
-    save_file(tensors, path, {"identity": "{}"})
-    with pytest.raises(checkpoint.CheckpointError, match="damaged.*step"):
-        load_state(parts(1), path, {})
+    for said in ({"identity": {}}, {"identity": 3, "step": 1}, {"identity": {}, "step": [1]}):
+        files.write_sealed(path, tensors, said)
+        with pytest.raises(checkpoint.CheckpointError, match="does not say of which run"):
+            load_state(parts(1), path, {})
+
+
+def test_a_flipped_bit_in_a_state_is_refused(tmp_path):
+    path, rng = tmp_path / "state", random.Random(0)
+    save_state(parts(0), path, {"seed": 0}, 1)
+    whole = path.read_bytes()
+    assert load_state(parts(1), path, {"seed": 0}) == 1
+    for _ in range(100):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(checkpoint.CheckpointError, match="saved state .* (is damaged|has no)"):
+            load_state(parts(1), path, {"seed": 0})
+
+
+def test_a_new_run_leaves_the_state_of_another_alone_and_says_how_to_go_on(tmp_path):
+    path, state = tmp_path / "toy.safetensors", tmp_path / "toy.state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(toy(press(5)), NOTHING, path, steps=8, seed=3)
+    before = state.read_bytes()
+    go_on = "after step 5: go on with --resume --steps 8 --seed 3 in fp32 on the same data, or choose another folder"
+    for limit in ({"steps": 8, "seed": 3}, {"steps": 4}, {"seconds": 60.0}):
+        with pytest.raises(checkpoint.CheckpointError, match=go_on):
+            run(toy(), NOTHING, path, **limit, watch=lambda *_: pytest.fail("it trained"))
+    assert state.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [state.name]
+    state.write_bytes(before[:-1])
+    with pytest.raises(checkpoint.CheckpointError, match="damaged.*delete the file to start anew"):
+        run(toy(), NOTHING, path, steps=8)
+    state.unlink()
+    run(toy(), NOTHING, path, steps=8)
+
+
+def test_a_second_run_into_the_same_file_is_refused(tmp_path):
+    def second(step, *_):
+        with pytest.raises(BlockingIOError, match="another run is writing"):
+            run(toy(), NOTHING, tmp_path / "toy.safetensors", steps=2)
+        run(toy(), NOTHING, tmp_path / "other.safetensors", steps=2)
+        done.append(step)
+
+    done = []
+    run(toy(), NOTHING, tmp_path / "toy.safetensors", steps=1, watch=second)
+    assert done == [1] and checkpoint.read_card(tmp_path / "toy.safetensors")["steps"] == 1
+    assert sorted(p.stem for p in tmp_path.iterdir()) == ["other", "other", "toy", "toy"]  # no lock is left
 
 
 def test_progress_and_schedule():

@@ -7,7 +7,8 @@
     python -m aigc_lib.recipes verify vae
 
 Accelerate's flag names its launcher, which starts CPU processes as well where there is
-no GPU (or with AIGC_DEVICE=cpu). In a chapter: `model = recipes.load("vae")`.
+no GPU (or with AIGC_DEVICE=cpu). Ranks come from a launcher only: a RANK that stands in
+the environment without one is refused. In a chapter: `model = recipes.load("vae")`.
 
 A recipe is a module of this package. The first line of its docstring says what is
 special in it. It holds `build()`, the untrained network to keep; `load_data(own=None)`,
@@ -83,12 +84,17 @@ def train(
     the reader's own pictures to train on instead of MNIST. While it runs,
     `out/NAME.state.safetensors` keeps the state of every `save_every`-th step; `resume`
     goes on there. watch(step, batch, logs) is called after each step. Raises ValueError
-    for an unknown name or unfit pictures, OSError when `out` cannot be written (before
-    any training), CheckpointError when there is nothing to resume.
+    for an unknown name or unfit pictures; OSError when `out` cannot be written or
+    another run writes there; CheckpointError when there is nothing to resume, when
+    there is something and `resume` is not asked for, and when a checkpoint that the
+    metrics use is missing or damaged. All of this comes before any training.
     """
     chosen = recipe(name)
     if steps is None and seconds is None:
         steps = chosen.STEPS
+    for needed in chosen.LEANS_ON:
+        load(needed)  # so that a damaged one is found before the training
+    leans_on = _checksums(chosen)
     return run(
         chosen,
         chosen.load_data(images),
@@ -97,7 +103,7 @@ def train(
         seconds=seconds,
         seed=seed,
         resume=resume,
-        leans_on=_checksums(chosen),
+        leans_on=leans_on,
         save_every=save_every,
         watch=watch,
     )
@@ -129,11 +135,10 @@ def verify(
     the metrics lean on, as far as the card has them. `agree` compares two values.
     """
     stated, chosen = card(name, folder), recipe(name)
+    said = _measured(stated, _path(name, folder))
     splits = chosen.load_data(images)
     found = chosen.metrics(load(name, folder), splits)
     found |= {"data_sha256": splits.sha256} | _checksums(chosen)
-    said = stated["metrics"] | {"data_sha256": stated["data_sha256"]}
-    said |= stated.get("leans_on", {})
     return said, {key: found.get(key) for key in said}
 
 
@@ -161,6 +166,23 @@ def _expect_recipe(name: str, card: dict, path: Path) -> dict:
             f"expected {name!r}"
         )
     return card
+
+
+def _measured(card: dict, path: Path) -> dict[str, float | str]:
+    """The metrics and the checksums in a card: a number or a text each."""
+    try:
+        said = card["metrics"] | {"data_sha256": card["data_sha256"]}
+        said |= card.get("leans_on", {})
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} has no metrics in its card"
+        ) from error
+    for key, value in said.items():
+        if not isinstance(value, int | float | str):
+            raise CheckpointError(
+                f"checkpoint {path}: {key} is {value!r} in its card, expected a number"
+            )
+    return said
 
 
 def _checksums(chosen: ModuleType) -> dict[str, str]:

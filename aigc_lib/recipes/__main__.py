@@ -76,6 +76,7 @@ def _options_of_train(train: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     """Run one command; a user's mistake is one line on stderr and exit status 2."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a path may not fit its encoding
     args = parser().parse_args()
     commands = {"list": _list, "train": _train, "show": _show, "verify": _verify}
     try:

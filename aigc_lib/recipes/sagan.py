@@ -26,7 +26,10 @@ def load_data(own=None) -> Splits:
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
-    """Spectral norm bounds the slope of D, so there is no penalty."""
+    """Spectral norm bounds the slope of D, so there is no penalty (r1=0).
+
+    The learning rates are those that `adversarial` has by default.
+    """
     G, D = build(), Discriminator(norm=spectral_norm, extra=SelfAttention2d(64))
     loss = {"d_loss": losses.hinge_loss, "g_loss": lambda fake: -fake.mean()}
     return adversarial(G, D, splits, accelerator, rng, **loss, r1=0.0)

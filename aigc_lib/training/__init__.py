@@ -7,4 +7,6 @@ splits        the data to train on and the held-out data
 schedule      learning rates
 state         what an interrupted run goes on from
 checkpoint    weights and card, in one file
+files         whole or refused, with a checksum, and one run at a time
+interrupt     Ctrl-C between two steps
 """

@@ -58,7 +58,8 @@ def adversarial(
     """Train G and D in turn; what is kept is the moving average of G.
 
     d_loss(real, fake) and g_loss(fake) take logits; r1 weighs the gradient penalty at
-    real images. noise(G, x, *y, rng=rng) draws G's inputs for a batch and
+    real images. lr_g and lr_d are the highest learning rates: `run` scales them at
+    every step. noise(G, x, *y, rng=rng) draws G's inputs for a batch and
     logits(D, x, *y) asks D, where y are the labels, if the training data have any.
     """
     if accelerator.num_processes > 1:

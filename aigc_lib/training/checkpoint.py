@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from aigc_lib.training.files import (
+    CheckpointError,
+    read_bytes,
+    read_sealed,
+    write_atomically,
+    write_sealed,
+)
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint is missing, damaged, or belongs to another model."""
 
 
 def save_checkpoint(model: nn.Module, card: dict, path: Path) -> Path:
@@ -26,21 +26,32 @@ def save_checkpoint(model: nn.Module, card: dict, path: Path) -> Path:
     Raises OSError when it cannot be written and ValueError for a weight that float16
     cannot hold.
     """
-    state = {}
-    for name, tensor in named_tensors(model).items():
-        half = tensor.detach().cpu().contiguous()
-        if half.is_floating_point():
-            half = half.half()
-            if not torch.isfinite(half).all():
-                raise ValueError(
-                    f"weight {name} has values outside float16: "
-                    "expected finite numbers below 65504"
-                )
-        state[name] = half
+    named = named_tensors(model)
+    halves = {
+        name: _half(name, tensor.detach().cpu()) for name, tensor in named.items()
+    }
+    write_sealed(path, halves, card)
     text = json.dumps(card, indent=1, sort_keys=True)
-    write_atomically(path, safetensors.torch.save(state, metadata={"card": text}))
     write_atomically(path.with_suffix(".json"), (text + "\n").encode())
     return path
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    """A weight as float16; a count or a mask as it is."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor.contiguous()
+    if tensor.dtype not in FLOATS:
+        raise ValueError(
+            f"weight {name} has dtype {tensor.dtype}: "
+            "expected float32, float16 or bfloat16"
+        )
+    half = tensor.half().contiguous()
+    if not torch.isfinite(half).all():
+        raise ValueError(
+            f"weight {name} has values outside float16: "
+            "expected finite numbers below 65504"
+        )
+    return half
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> dict:
@@ -49,13 +60,14 @@ def load_checkpoint(model: nn.Module, path: Path) -> dict:
     Raises CheckpointError, which names the file, when it is missing, damaged, or its
     tensors are not the model's; the model is then unchanged.
     """
-    found, card = _read(path)
+    found, card = read_sealed("checkpoint", path)
     own = named_tensors(model)
     expect_same_tensors(f"checkpoint {path}", found, own)
     for name, tensor in sorted(found.items()):
-        if not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor.to(own[name].dtype)).all():
             raise CheckpointError(
-                f"checkpoint {path}: tensor {name} has values that are not finite"
+                f"checkpoint {path}: tensor {name} has values that are not finite "
+                f"in {own[name].dtype}"
             )
     copy_tensors(found, own)
     return card
@@ -63,12 +75,12 @@ def load_checkpoint(model: nn.Module, path: Path) -> dict:
 
 def read_card(path: Path) -> dict:
     """The card of a checkpoint, without a network; raises CheckpointError."""
-    return _read(path)[1]
+    return read_sealed("checkpoint", path)[1]
 
 
 def checksum(path: Path) -> str:
     """The SHA-256 of a checkpoint file; raises CheckpointError when it is missing."""
-    return hashlib.sha256(_content(path)).hexdigest()
+    return hashlib.sha256(read_bytes("checkpoint", path)).hexdigest()
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -113,64 +125,3 @@ def copy_tensors(found: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     """Copy into a model's own tensors, which keep their layout, device and type."""
     for name, tensor in own.items():
         tensor.copy_(found[name])
-
-
-def expect_writable(path: Path) -> None:
-    """Make the folder of `path` and write in it, so that trouble comes before work."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: expected a place for a file")
-    with tempfile.TemporaryFile(dir=path.parent):
-        pass
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that always its old or its new content is there, whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def read_safetensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a file's content, or SafetensorError."""
-    tensors = safetensors.torch.load(content)
-    length = int.from_bytes(content[:8], "little")  # of the JSON header that follows
-    return tensors, json.loads(content[8 : 8 + length]).get("__metadata__", {})
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"checkpoint {path} does not exist; "
-            "train it with: python -m aigc_lib.recipes train …"
-        ) from error
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {path} cannot be read: {error.strerror}"
-        ) from error
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the card of a checkpoint."""
-    try:
-        tensors, metadata = read_safetensors(_content(path))
-        card = dict(json.loads(metadata["card"]))
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"checkpoint {path} is damaged or not a safetensors file: {error}"
-        ) from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"checkpoint {path} has no readable card: it was not written by a recipe"
-        ) from error
-    return tensors, card

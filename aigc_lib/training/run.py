@@ -1,15 +1,23 @@
 """One training run of any recipe, from the seed to the checkpoint.
 
 A recipe draws all its random numbers in one stream of batches, so that a run is resumed
-by skipping what it has seen, and so that every process sees the same stream and takes
-its own rows of it. Accelerate chooses the device, casts to the precision that `runtime`
-measured, and averages gradients between processes.
+by drawing and skipping what it has seen, and so that every process sees the same stream
+and takes its own rows of it. Accelerate chooses the device, casts to the precision that
+`runtime` measured, and averages gradients between processes.
+
+The learning rate: a recipe makes its optimizers with the highest one, and `run` scales
+it at every step by `schedule.warmup_cosine`.
+
+What a run leaves behind: NAME.safetensors and NAME.json at its end. A run that is
+killed leaves those of the run before as they were, NAME.state.safetensors of the last
+saved step, from which `resume` goes on, and perhaps two hidden files: .NAME.lock, which
+nobody holds any more, and a half-written one. The next run removes both.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -21,11 +29,12 @@ from torch.optim import Optimizer
 
 from aigc_lib import runtime
 from aigc_lib.fit import fit
-from aigc_lib.training.checkpoint import expect_writable, save_checkpoint
+from aigc_lib.training.checkpoint import save_checkpoint
+from aigc_lib.training.files import only_run
 from aigc_lib.training.interrupt import one_more_step
 from aigc_lib.training.schedule import scheduler
 from aigc_lib.training.splits import Splits
-from aigc_lib.training.state import load_state, save_state
+from aigc_lib.training.state import autosaver, expect_no_state, load_state
 
 Watch = Callable[[int, tuple, dict[str, Tensor]], None]
 
@@ -63,27 +72,33 @@ def run(
 
     A run by steps saves its state beside it every `save_every` steps, at the end and at
     a Ctrl-C; `resume` goes on there. leans_on: the checksums of the checkpoints that
-    the metrics use. watch(step, batch, logs) is called after each update. Raises
-    ValueError, OSError when `path` cannot be written, CheckpointError.
+    the metrics use. watch(step, batch, logs) is called after each update. Raises before
+    any training: ValueError; OSError when `path` cannot be written or another run
+    writes it; CheckpointError when there is nothing to resume, or something and
+    `resume` is not asked for. OSError also when the checkpoint itself does not fit.
     """
     began = time.perf_counter()
-    torch.manual_seed(seed)
+    torch.manual_seed(runtime.valid_seed(seed))
     accelerator = accelerate()
     check_limits(steps, seconds, save_every, resume, accelerator.num_processes)
-    expect_writable(path)
-    job = recipe.prepare(splits, accelerator, torch.Generator().manual_seed(seed))
-    identity = _identity(path.stem, steps, seed, splits.sha256)
     state = path.with_suffix(".state.safetensors")
-    start = load_state(job.parts, state, identity) if resume else 0
-    updates = _updates(job, accelerator, start, steps, seconds, watch)
-    save = partial(save_state, job.parts, state, identity)
-    keep = steps is not None and accelerator.is_main_process
-    done = _to_the_end(updates, start, steps, save if keep else None, save_every)
-    if accelerator.is_main_process:
-        card = _card(identity, time.perf_counter() - began, done, seconds, leans_on)
-        card["metrics"] = recipe.metrics(job.model.eval(), splits)
-        save_checkpoint(job.model, card, path)
-        if keep:
+    written = (path, path.with_suffix(".json"), state)
+    main = accelerator.is_main_process
+    with only_run(*written) if main else nullcontext():
+        if main and not resume:
+            expect_no_state(state)
+        job = recipe.prepare(splits, accelerator, torch.Generator().manual_seed(seed))
+        identity = _identity(path.stem, steps, seed, splits.sha256)
+        start = load_state(job.parts, state, identity) if resume else 0
+        updates = _updates(job, accelerator, start, steps, seconds, watch)
+        keeps = main and steps is not None
+        save = autosaver(job.parts, state, identity) if keeps else None
+        done = _to_the_end(updates, start, steps, save, save_every)
+        if main:
+            took = time.perf_counter() - began
+            card = _card(identity, took, done, seconds, leans_on)
+            card["metrics"] = recipe.metrics(job.model.eval(), splits)
+            save_checkpoint(job.model, card, path)
             state.unlink(missing_ok=True)
     return path
 
@@ -112,22 +127,22 @@ def _to_the_end(
     updates: Iterator[int],
     start: int,
     last: int | None,
-    save: Callable[[int], None] | None,
+    save: Callable[[int], bool] | None,
     every: int,
 ) -> int:
     """Make the updates after `start` and save now and then; returns how many there are.
 
     At a Ctrl-C the step that runs is finished and saved before KeyboardInterrupt.
     """
-    step = start
+    step = saved = start
     with one_more_step() as interrupted:
         for step in updates:
             stop = interrupted()
             if save is not None and (stop or step % every == 0 or step == last):
-                save(step)
+                saved = step if save(step) else saved
             if stop:
-                saved = "" if save is None else f"--resume goes on after step {step}"
-                raise KeyboardInterrupt(saved)
+                goes_on = f"--resume goes on after step {saved}" if saved else ""
+                raise KeyboardInterrupt(goes_on)
     return step
 
 
@@ -161,9 +176,18 @@ def _updates(
 
 
 def accelerate() -> Accelerator:
-    """Accelerate's handle on device and processes, in the precision of `runtime`."""
+    """Accelerate's handle on device and processes, in the precision of `runtime`.
+
+    Raises ValueError when the environment names a rank (RANK) that no launcher gave.
+    """
     mixed = "bf16" if runtime.precision() == "bf16" else "no"
-    return Accelerator(cpu=runtime.device().type == "cpu", mixed_precision=mixed)
+    handle = Accelerator(cpu=runtime.device().type == "cpu", mixed_precision=mixed)
+    if handle.process_index != runtime.process_index():
+        raise ValueError(
+            f"RANK={runtime.process_index()} in the environment, but this process was "
+            "not started by accelerate launch: unset RANK, or use that"
+        )
+    return handle
 
 
 def check_limits(

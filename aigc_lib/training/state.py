@@ -1,22 +1,20 @@
 """The state of an interrupted run: saved in full precision, put back in its place."""
 
-import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from tqdm import tqdm
 
 from aigc_lib.training.checkpoint import (
-    CheckpointError,
     copy_tensors,
     expect_same_tensors,
     named_tensors,
-    read_safetensors,
-    write_atomically,
 )
+from aigc_lib.training.files import CheckpointError, read_sealed, write_sealed
 
 Parts = dict[str, nn.Module | Optimizer]
 
@@ -30,8 +28,45 @@ def save_state(parts: Parts, path: Path, identity: dict, step: int) -> None:
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in (_tensors(parts) | _random_states()).items()
     }
-    metadata = {"step": str(step), "identity": json.dumps(identity, sort_keys=True)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    write_sealed(path, tensors, {"step": step, "identity": identity})
+
+
+def autosaver(parts: Parts, path: Path, identity: dict) -> Callable[[int], bool]:
+    """A function of the step that calls `save_state` and tells whether that worked.
+
+    A full disk does not end a training: the first failure is one line on stderr.
+    """
+    told = False
+
+    def save(step: int) -> bool:
+        nonlocal told
+        try:
+            save_state(parts, path, identity, step)
+        except OSError as error:
+            if not told:
+                warning = f"warning: the state is not saved: {error}"
+                tqdm.write(warning, file=sys.stderr)  # above the progress bar
+            told = True
+            return False
+        return True
+
+    return save
+
+
+def expect_no_state(path: Path) -> None:
+    """Raise CheckpointError, which says how to go on, if a run left its state here."""
+    if not path.exists():
+        return
+    otherwise = "choose another folder, or delete the file to start anew"
+    try:
+        _, theirs, step = _read(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}: {otherwise}") from error
+    raise CheckpointError(
+        f"{path} is what an interrupted run left after step {step}: go on with "
+        f"--resume --steps {theirs.get('steps')} --seed {theirs.get('seed')} in "
+        f"{theirs.get('precision')} on the same data, or {otherwise}"
+    )
 
 
 def load_state(parts: Parts, path: Path, identity: dict) -> int:
@@ -41,7 +76,12 @@ def load_state(parts: Parts, path: Path, identity: dict) -> int:
     their memory layout: a fused Adam pairs memory, not elements. Raises
     CheckpointError for a file that is missing, damaged or of another run.
     """
-    saved, step = _read(path, identity)
+    if not path.exists():
+        raise CheckpointError(
+            f"nothing to resume: {path} does not exist; start without --resume"
+        )
+    saved, theirs, step = _read(path)
+    _expect_same_run(path, theirs, identity)
     for name, part in parts.items():
         if isinstance(part, Optimizer):
             _begin(part, [key for key in saved if key.startswith(f"{name}/")])
@@ -55,22 +95,24 @@ def load_state(parts: Parts, path: Path, identity: dict) -> int:
     return step
 
 
-def _read(path: Path, identity: dict) -> tuple[dict[str, Tensor], int]:
-    """The tensors and the step of a state file of the run with this identity."""
+def _read(path: Path) -> tuple[dict[str, Tensor], dict, int]:
+    """The tensors of a state file, whose run it is, and the step it was saved at."""
+    tensors, about = read_sealed("saved state", path)
     try:
-        tensors, metadata = read_safetensors(path.read_bytes())
-        step, theirs = int(metadata["step"]), json.loads(metadata["identity"])
-    except FileNotFoundError as error:
-        raise CheckpointError(f"nothing to resume: {path} does not exist") from error
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"saved state {path} is damaged: {error}") from error
-    for key in identity | theirs:
-        if theirs.get(key) != identity.get(key):
+        return tensors, dict(about["identity"]), int(about["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"saved state {path} does not say of which run and step it is"
+        ) from error
+
+
+def _expect_same_run(path: Path, theirs: dict, ours: dict) -> None:
+    for key in ours | theirs:
+        if theirs.get(key) != ours.get(key):
             raise CheckpointError(
                 f"saved state {path} belongs to another run: "
-                f"{key} is {theirs.get(key)!r} there, expected {identity.get(key)!r}"
+                f"{key} is {theirs.get(key)!r} there, expected {ours.get(key)!r}"
             )
-    return tensors, step
 
 
 def _tensors(parts: Parts) -> dict[str, Tensor]:
