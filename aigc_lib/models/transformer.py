@@ -6,6 +6,7 @@ Shapes: B batch, S source tokens, T target tokens, C width, nh heads, V vocabula
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -113,12 +114,10 @@ class DecoderLayer(nn.Module):
 class Encoder(nn.Module):
     """Encoder layers; with pre-norm, a last norm, since the stream itself has none."""
 
-    def __init__(self, layers: int, width: int, heads: int, hidden: int, **options):
+    def __init__(self, layers: Iterable[EncoderLayer]):
         super().__init__()
-        make = (EncoderLayer(width, heads, hidden, **options) for _ in range(layers))
-        self.layers = nn.ModuleList(make)
-        pre_norm = options.get("pre_norm", True)
-        self.norm = nn.LayerNorm(width) if pre_norm else nn.Identity()
+        self.layers = nn.ModuleList(layers)
+        self.norm = _last_norm(self.layers[0])
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, S, C) -> (B, S, C)."""
@@ -130,12 +129,10 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Decoder layers, and a last norm as in `Encoder`."""
 
-    def __init__(self, layers: int, width: int, heads: int, hidden: int, **options):
+    def __init__(self, layers: Iterable[DecoderLayer]):
         super().__init__()
-        make = (DecoderLayer(width, heads, hidden, **options) for _ in range(layers))
-        self.layers = nn.ModuleList(make)
-        pre_norm = options.get("pre_norm", True)
-        self.norm = nn.LayerNorm(width) if pre_norm else nn.Identity()
+        self.layers = nn.ModuleList(layers)
+        self.norm = _last_norm(self.layers[0])
 
     def forward(
         self, y: Tensor, memory: Tensor, mask: Tensor | None = None
@@ -153,7 +150,7 @@ class Transformer(nn.Module):
 
     Source and target share a vocabulary of V tokens; token 0 is padding. One table
     serves source, target and, transposed, the logits (section 3.4 of the paper).
-    options: dropout, pre_norm, kind.
+    hidden: the width inside the feed-forward nets, 4 * width if None.
     """
 
     def __init__(
@@ -163,15 +160,17 @@ class Transformer(nn.Module):
         heads: int = 4,
         layers: int = 2,
         hidden: int | None = None,
-        **options,
+        dropout: float = 0.1,
+        pre_norm: bool = True,
+        kind: str = "relu",
     ):
         super().__init__()
-        shape = (layers, width, heads, hidden or 4 * width)
         self.embed = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embed.weight, std=width**-0.5)
-        self.encoder = Encoder(*shape, **options)
-        self.decoder = Decoder(*shape, **options)
-        self.dropout = nn.Dropout(options.get("dropout", 0.1))
+        shape = (width, heads, hidden or 4 * width, dropout, pre_norm, kind)
+        self.encoder = Encoder(EncoderLayer(*shape) for _ in range(layers))
+        self.decoder = Decoder(DecoderLayer(*shape) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
 
     def stream(self, tokens: Tensor) -> Tensor:
         """(B, T) whole numbers -> (B, T, C): the tokens' vectors, with positions."""
@@ -211,6 +210,11 @@ class Transformer(nn.Module):
             if done.all():
                 break
         return target[:, 1:]
+
+
+def _last_norm(layer: EncoderLayer | DecoderLayer) -> nn.Module:
+    width = layer.norms[0].normalized_shape
+    return nn.LayerNorm(width) if layer.pre_norm else nn.Identity()
 
 
 def real(tokens: Tensor) -> Tensor:
