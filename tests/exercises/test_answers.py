@@ -7,6 +7,7 @@ import answers_data
 import answers_gan
 import answers_gan_family
 import answers_tokenizers
+import answers_transformer
 import answers_vae
 import answers_warmup
 import pytest
@@ -19,6 +20,7 @@ CHAPTERS = [
     answers_gan_family,
     answers_vae,
     answers_attention,
+    answers_transformer,
     answers_tokenizers,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
