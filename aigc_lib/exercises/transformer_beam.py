@@ -26,21 +26,37 @@ def total(log_probs, sequence) -> float:
     return sum(float(step) for step in steps)
 
 
-def score(log_probs, sequence, alpha: float) -> float:
-    """Log-probability divided by the length penalty."""
-    return total(log_probs, sequence) / ((5 + len(sequence)) / 6) ** alpha
+def penalty(sequence, alpha: float) -> float:
+    """What log-probabilities are divided by (Wu et al. 2016, eq. 14)."""
+    return ((5 + len(sequence)) / 6) ** alpha
 
 
-def search(log_probs, k: int, longest: int) -> list[tuple]:
-    """All sequences that beam search finishes."""
-    kept, finished = [()], []
+def search(log_probs, k: int, longest: int, room: bool = True) -> dict[tuple, float]:
+    """All sequences that beam search finishes, with their log-probabilities.
+
+    room: whether a finished one takes one of the k places of its round.
+    """
+    kept, finished = {(): 0.0}, {}
     for _ in range(longest):
-        vocabulary = range(len(log_probs(())))
-        longer = [(*prefix, t) for prefix in kept for t in vocabulary]
-        longer.sort(key=lambda s: total(log_probs, s), reverse=True)
-        finished += [s for s in longer[:k] if s[-1] == 0]
-        kept = [s for s in longer[:k] if s[-1] != 0]
+        longer = {
+            (*prefix, t): before + step
+            for prefix, before in kept.items()
+            for t, step in enumerate(log_probs(prefix).tolist())
+        }
+        if room:
+            longer = _top(longer, k)
+        finished |= {s: p for s, p in longer.items() if s[-1] == 0}
+        kept = _top({s: p for s, p in longer.items() if s[-1] != 0}, k)
     return finished
+
+
+def _top(sequences: dict[tuple, float], k: int) -> dict[tuple, float]:
+    order = sorted(sequences, key=sequences.get, reverse=True)
+    return {s: sequences[s] for s in order[:k]}
+
+
+def _best(finished: dict[tuple, float], alpha: float) -> tuple:
+    return max(finished, key=lambda s: finished[s] / penalty(s, alpha))
 
 
 def everything(vocabulary: int, longest: int) -> list[tuple]:
@@ -53,50 +69,56 @@ def everything(vocabulary: int, longest: int) -> list[tuple]:
 @exercise
 def beam(answer):
     """answer(log_probs, k, longest, alpha) -> list of tokens that ends in 0."""
-    seeds = torch.randint(10**6, (12,)).tolist()
-    cases = [(3, 4, 81, 0.6), (3, 5, 3, 0.0), (4, 4, 3, 2.0), (3, 5, 4, 1.0)] * 3
-    for seed, (vocabulary, longest, k, alpha) in zip(seeds, cases, strict=True):
-        log_probs = language(vocabulary, seed)
-        finished = search(log_probs, k, longest)
-        if not finished:
-            continue  # nothing ends in time
+    cases = [(3, 4, 81, 1.0), (3, 5, 3, 0.0), (4, 4, 3, 2.0), (3, 5, 4, 1.0)] * 2
+    for case in cases:
+        log_probs, finished = _telling(*case)
+        vocabulary, longest, k, alpha = case
         got = call(answer, log_probs, k, longest, alpha, returns=list)
         got = tuple(int(t) for t in got)
         if not got or got[-1] != 0 or 0 in got[:-1]:
             raise Wrong(f"You returned {list(got)}: a sequence ends in its only 0.")
         if len(got) > longest:
             raise Wrong(f"{len(got)} tokens, 0 included: expected up to {longest}.")
-        best = max(finished, key=lambda s: score(log_probs, s, alpha))
         if k == 81:  # wide enough for every sequence
-            best = max(
-                everything(vocabulary, longest),
-                key=lambda s: score(log_probs, s, alpha),
-            )
-        _expect(got, best, log_probs, finished, alpha)
+            sequences = everything(vocabulary, longest)
+            finished = {s: total(log_probs, s) for s in sequences}
+        _expect(got, finished, alpha)
     return "With a beam wide enough, the best of all sequences was found."
 
 
-def _expect(got, best, log_probs, finished, alpha) -> None:
-    """Raise Wrong unless `got` scores as well as `best`."""
-    if abs(score(log_probs, got, alpha) - score(log_probs, best, alpha)) < 1e-4:
-        return
+def _telling(vocabulary: int, longest: int, k: int, alpha: float):
+    """A language in which a usual slip gives another answer; what the beam finishes."""
+    while True:
+        log_probs = language(vocabulary, int(torch.randint(10**6, ())))
+        finished = search(log_probs, k, longest)
+        if not finished:
+            continue
+        best = _best(finished, alpha)
+        if alpha == 0:  # finished ones take a place, and the search goes on to its end
+            roomy = search(log_probs, k, longest, room=False)
+            tells = best not in (_best(roomy, alpha), next(iter(finished)))
+        else:
+            tells = best != _best(finished, 0.0)
+        if tells:
+            return log_probs, finished
+
+
+def _expect(got: tuple, finished: dict[tuple, float], alpha: float) -> None:
+    """Raise Wrong unless `got` is the best of the finished ones, or as good."""
+    best = _best(finished, alpha)
     if got not in finished:
         raise Wrong(
-            f"{list(got)} is not among the sequences that this beam finishes: which "
-            "extensions do you keep, and how many?"
+            f"{list(got)} is not among the sequences that this beam finishes: in each "
+            "round the k best extensions are taken, those that end in 0 included."
         )
-    if got == max(finished, key=lambda s: total(log_probs, s)):
+    scores = [finished[s] / penalty(s, alpha) for s in (got, best)]
+    if scores[1] - scores[0] < 1e-4:
+        return
+    if got == _best(finished, 0.0):
         raise Wrong(
             "You return the likeliest sequence: divide by the penalty before comparing."
         )
-    if got == finished[0]:
-        raise Wrong(
-            "You return the sequence that was finished first: keep k of them in each "
-            "round, and go on to the last round."
-        )
-    if score(log_probs, got, alpha) > score(log_probs, best, alpha):
-        raise Wrong(f"{list(got)} scores better than this beam can find.")
     raise Wrong(
-        f"{list(got)} scores {score(log_probs, got, alpha):.3f}, and the best finished "
-        f"sequence {score(log_probs, best, alpha):.3f}: check sum, penalty and its n."
+        f"{list(got)} scores {scores[0]:.3f}, and the best finished sequence "
+        f"{scores[1]:.3f}: look at the sum, the penalty, and when you stop."
     )

@@ -155,14 +155,14 @@ WRONG = {
         (lambda p, P, H, W: p, "shape"),
     ],
     "beam": [
-        (greedy, "among the sequences|best finished|likeliest|finished first"),
+        (greedy, "among the sequences|best finished|likeliest"),
         (lambda *args: beam(*args, penalty=lambda total, n, alpha: total), "divide by the penalty"),
-        (lambda *args: beam(*args, first=True), "finished first|likeliest|best finished"),
+        (lambda *args: beam(*args, first=True), "when you stop|likeliest|best finished"),
         (
             lambda *args: beam(*args, penalty=lambda total, n, alpha: total * ((5 + n) / 6) ** alpha),
             "penalty|likeliest",
         ),
-        (lambda *args: beam(*args, room=False), "among the sequences|better"),
+        (lambda *args: beam(*args, room=False), "among the sequences"),
         (lambda *args: beam(*args)[:-1], "only 0"),
         (lambda *args: [1] * 9 + [0], "expected up to"),
         (lambda *args: torch.tensor(beam(*args)), "expected list"),
