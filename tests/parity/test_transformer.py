@@ -46,8 +46,8 @@ def test_at_work():
     from torch import nn
 
     sizes = {"d_model": 32, "nhead": 4, "dim_feedforward": 64, "batch_first": True}
-    theirs = nn.Transformer(**sizes, num_encoder_layers=2, num_decoder_layers=2,
-                            norm_first=True).eval()  # fmt: skip
+    sizes |= {"num_encoder_layers": 2, "num_decoder_layers": 2, "norm_first": True}
+    theirs = nn.Transformer(**sizes).eval()
     encoder = Encoder(EncoderLayer(32, 4, 64) for _ in range(2)).eval()
     decoder = Decoder(DecoderLayer(32, 4, 64) for _ in range(2)).eval()
     copy_torch(encoder, theirs.encoder)
