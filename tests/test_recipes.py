@@ -23,7 +23,6 @@ def cli(*args, cwd=None, **environment):
 
 
 SHIPPED = [name for name in recipes.names() if name != "gpt"]  # that one is for texts of one's own
-DATA = {checksum(name) for name in ("mnist", "shakespeare", "tang")}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -31,9 +30,9 @@ def test_shipped_checkpoint_is_as_good_as_its_card_says(name):
     card, path = recipes.card(name), recipes.SHIPPED / f"{name}.safetensors"
     assert json.loads(path.with_suffix(".json").read_text()) == card  # the copy for readers
     assert path.stat().st_size <= 3 * 2**20
-    assert card["data_sha256"] in DATA and card["steps"] > 0 and card["seconds"] > 0
+    assert card["steps"] > 0 and card["seconds"] > 0
     said, found = recipes.verify(name)
-    assert said.items() >= card["metrics"].items()
+    assert said.items() >= card["metrics"].items() and "data_sha256" in said
     assert {key: found[key] for key in said if not recipes.agree(said[key], found[key])} == {}
 
 

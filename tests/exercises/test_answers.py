@@ -8,6 +8,7 @@ import answers_gan
 import answers_gan_family
 import answers_gpt
 import answers_tokenizers
+import answers_transformer
 import answers_vae
 import answers_warmup
 import pytest
@@ -20,6 +21,7 @@ CHAPTERS = [
     answers_gan_family,
     answers_vae,
     answers_attention,
+    answers_transformer,
     answers_tokenizers,
     answers_gpt,
 ]
