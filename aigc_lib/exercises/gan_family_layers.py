@@ -87,4 +87,4 @@ def truncate(answer):
         ]
         hint = "psi = 1 gives w, psi = 0 gives the mean, in between a straight line."
         compare(got, mean + psi * (w - mean), slips, hint)
-    return "Less variety for better pictures, by one number, after training."
+    return "Less variety, by one number, after training."

@@ -26,7 +26,7 @@ def load_data(own=None) -> Splits:
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
-    """Spectral norm bounds the slope of D, so there is no penalty (r1=0).
+    """Spectral norm in D, as in the paper, and no penalty (r1=0).
 
     The learning rates are those that `adversarial` has by default.
     """
