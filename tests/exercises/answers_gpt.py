@@ -94,7 +94,7 @@ WRONG = {
     "top_p": [
         (lambda x, p: nucleus(x, p, through=True), "drop the token|Other tokens"),
         (lambda x, p: nucleus(x, p, order=False), "order of rank"),
-        (lambda x, p: nucleus(x, p).softmax(-1).log(), "as they were"),
+        (lambda x, p: nucleus(x, p).softmax(-1).log(), "as they are"),
         (lambda x, p: x, "No logit|Other tokens"),
         (lambda x, p: text.top_k(x, 2), "Other tokens"),
         (lambda x, p: nucleus(x, p).T, "shape"),
