@@ -9,7 +9,7 @@ from .conftest import CHAPTERS, PAGES
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_opens_without_error_and_shows_whole_lines_of_code(open_page, page, scheme):
     opened, problems = open_page(page, scheme=scheme)
-    assert opened.evaluate("document.documentElement.dataset.theme") == scheme
+    opened.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'")  # a script sets it
     assert problems == []
     formulas = opened.locator(".math").count()
     assert opened.locator("mjx-container").count() >= formulas  # every formula was typeset
