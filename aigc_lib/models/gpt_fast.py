@@ -50,10 +50,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, angles: Angles, cache: LayerCache | None) -> Tensor:
         qkv = self.qkv(x)  # (B, T, 3C)
-        q, k, v = rearrange(
-            qkv, "b t (three nh hs) -> three b nh t hs", three=3, nh=self.heads
-        )
-        q, k = turn(rms_norm(q) * self.scale, angles), turn(rms_norm(k), angles)
+        qkv = rearrange(qkv, "b t (nh hs) -> b nh t hs", nh=3 * self.heads)
+        qk, v = qkv.split((2 * self.heads, self.heads), dim=1)
+        q, k = turn(rms_norm(qk), angles).chunk(2, dim=1)  # (B, nh, T, hs) each
+        q = q * self.scale
         if cache is not None:
             k, v = cache.append(k, v)  # (B, nh, S, hs)
         y = attend(q, k, v)  # (B, nh, T, hs)
@@ -69,7 +69,8 @@ class MLP(nn.Module):
         self.out = nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(F.relu(self.hidden(x)).square())
+        h = F.relu(self.hidden(x))
+        return self.out(h * h)
 
 
 class Block(nn.Module):

@@ -41,7 +41,8 @@ def language_model(
     known = {id(p) for p in [*embeddings, *matrices]}
     rest = [p for p in model.parameters() if id(p) not in known]
     groups = [{"params": embeddings, "lr": 0.01}, {"params": rest, "lr": 0.003}]
-    muon, adam = Muon(matrices, lr=0.02), torch.optim.Adam(groups, betas=(0.9, 0.95))
+    muon = Muon(matrices, lr=0.02)
+    adam = torch.optim.Adam(groups, betas=(0.9, 0.95), fused=True)
     network, muon, adam = accelerator.prepare(model, muon, adam)
 
     def update(batch):
