@@ -3,7 +3,8 @@
     python tools/bench/run.py                 every bench
     python tools/bench/run.py vae --seconds 60 --seeds 0 1 2 --rows published ours
 
-Each row and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile. What a run found
+Each row and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile. `--jobs 2` runs
+two at a time with one thread each, which is enough to compare the rows of a ladder with one another. What a run found
 is kept in _build/bench, by commit, seconds, row and seed: the same command goes on after an interruption, and a race
 with more seeds or rows makes only the runs that are new. `--fresh` makes all of them again.
 """
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -37,26 +39,34 @@ def child(*args: str, **environment: str) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def race(name: str, seconds: float, seeds: list[int], rows: list[str], kept: Path, fresh: bool) -> dict:
+def race(name: str, args: argparse.Namespace, rows: list[str], kept: Path) -> dict:
     """{row: {"mean": …, "sd": …, "runs": …}} of every number that the rows of a race report."""
+    runs = [(row, seed) for row in rows for seed in (args.seeds if row != "real" else args.seeds[:1])]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        found = list(pool.map(lambda run: one_run(name, *run, args, kept), runs))
     results = {}
     for row in rows:
-        runs = []
-        for seed in seeds if row != "real" else seeds[:1]:  # "real" is data, without training
-            file = kept / name / f"{row}, {seconds:g} s, seed {seed}.json"
-            if fresh or not file.exists():
-                print(f"{name}: {row}, seed {seed} …", flush=True)
-                found = child("race", name, row, "--seconds", str(seconds), "--seed", str(seed))
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(found))
-            runs.append(json.loads(file.read_text()))
-        columns = {key: [run[key] for run in runs] for key in runs[0]}
+        mine = [numbers for (its_row, _), numbers in zip(runs, found, strict=True) if its_row == row]
+        columns = {key: [run[key] for run in mine] for key in mine[0]}
         results[row] = {
             "mean": {key: statistics.mean(values) for key, values in columns.items()},
             "sd": {key: statistics.stdev(values) if len(values) > 1 else 0.0 for key, values in columns.items()},
-            "runs": runs,
+            "runs": mine,
         }
-    return {"seconds": seconds, "seeds": seeds, "contenders": results}
+    return {"seconds": args.seconds, "seeds": args.seeds, "contenders": results}
+
+
+def one_run(name: str, row: str, seed: int, args: argparse.Namespace, kept: Path) -> dict:
+    """What a row reaches with a seed, from this run or from an earlier one at this commit."""
+    file = kept / name / f"{row}, {args.seconds:g} s, seed {seed}.json"
+    if args.fresh or not file.exists():
+        print(f"{name}: {row}, seed {seed} …", flush=True)
+        # Given to the child too: threads are chosen when torch is imported.
+        one_thread = {"OMP_NUM_THREADS": "1"} if args.jobs > 1 else {}
+        found = child("race", name, row, "--seconds", str(args.seconds), "--seed", str(seed), **one_thread)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found))
+    return json.loads(file.read_text())
 
 
 def speed() -> dict:
@@ -92,6 +102,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=25.0, help="of training for each row and seed (default: 25)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows; the record holds no others")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, with one thread each if more than 1")
     parser.add_argument("--list", action="store_true", help="print the rows of each race and run nothing")
     parser.add_argument("--fresh", action="store_true", help="run again what has been run at this commit")
     args = parser.parse_args()
@@ -118,15 +129,15 @@ def main() -> None:
         for name, rows in races.items():
             print(f"{name}: {', '.join(rows)}")
         return
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(1 if args.jobs > 1 else os.cpu_count() or 1)
     RESULTS.mkdir(exist_ok=True)
     origin = provenance()  # before the first record is written, which makes the tree dirty
-    kept = KEPT / "-".join(origin[key] for key in ("commit", "precision", "cpu_capability"))
+    kept = KEPT / "-".join(str(origin[key]) for key in ("commit", "precision", "cpu_capability", "threads"))
     for name in args.names:
         if name == "speed":
             found = speed()
         else:
-            found = race(name, args.seconds, args.seeds, races[name], kept, args.fresh)
+            found = race(name, args, races[name], kept)
         (RESULTS / f"{name}.json").write_text(json.dumps(origin | found, indent=1) + "\n")
         print(f"wrote {RESULTS.name}/{name}.json", flush=True)
 
