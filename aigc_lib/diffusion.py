@@ -60,7 +60,8 @@ def expect_times(t: Tensor, n: int) -> Tensor:
         t.numel() and not 0 <= int(t.min()) <= int(t.max()) < n
     ):
         raise ValueError(
-            f"times of type {t.dtype} from {_range(t)}: expected int64 from 0 to {n - 1}"
+            f"times of type {t.dtype} from {_range(t)}: "
+            f"expected int64 from 0 to {n - 1}"
         )
     return t
 

@@ -3,6 +3,7 @@
 Sums over dimensions, means over the batch, parts by name.
 """
 
+from aigc_lib.losses.diffusion import denoising_loss
 from aigc_lib.losses.gan import (
     discriminator_loss,
     generator_loss,
@@ -18,6 +19,7 @@ from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
 
 __all__ = [
     "bernoulli_nll",
+    "denoising_loss",
     "discriminator_loss",
     "gaussian_kl",
     "generator_loss",

@@ -1,5 +1,7 @@
 """Draw samples from a model, which is an argument.
 
+diffusion noise taken away step by step: DDPM, DDIM, DPM-Solver++, inpainting
+guidance  a denoiser steered towards a class
 latent    codes drawn from a prior, decoded; walks between codes
 text      one token after another, and what may be done to the logits before the draw
 """
