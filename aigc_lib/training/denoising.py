@@ -12,6 +12,7 @@ from aigc_lib.evaluate import measure
 from aigc_lib.evaluate.samples import Features
 from aigc_lib.losses import denoising_loss
 from aigc_lib.sample.diffusion import ddim, denoiser, last, timesteps
+from aigc_lib.training.muon import Muon
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
@@ -38,16 +39,20 @@ def denoising(
     *,
     batch_size: int = 64,
     lr: float = 2e-3,
+    muon_lr: float = 0.02,
     times=middle_times,
 ) -> Job:
-    """Train on images and classes of `splits`; what is kept is the moving average."""
+    """Train on images and classes of `splits`; what is kept is the moving average.
+
+    Muon for the filters and matrices of the blocks, Adam for all other parameters.
+    """
     model = model.to(memory_format=torch.channels_last)
     decay = get_ema_multi_avg_fn(DECAY)
     average = AveragedModel(model, accelerator.device, multi_avg_fn=decay)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=lr, betas=(0.9, 0.99), fused=True
-    )
-    network, optimizer = accelerator.prepare(model, optimizer)
+    hidden, rest = inside_blocks(model)
+    muon = Muon(hidden, lr=muon_lr)
+    adam = torch.optim.Adam(rest, lr=lr, betas=(0.9, 0.99), fused=True)
+    network, muon, adam = accelerator.prepare(model, muon, adam)
     n = len(alpha_bar)
 
     def batches() -> Iterator[tuple]:
@@ -64,14 +69,26 @@ def denoising(
         xt = diffusion.q_sample(x, t, eps, alpha_bar)
         wanted = diffusion.target(model.kind, x, t, eps, alpha_bar)
         loss = denoising_loss(network(xt, t, y).float(), wanted)
-        optimizer.zero_grad()
+        muon.zero_grad()
+        adam.zero_grad()
         accelerator.backward(loss)
-        optimizer.step()
+        muon.step()
+        adam.step()
         average.update_parameters(model)
         return {"loss": loss}
 
-    parts = {"model": model, "average": average, "optimizer": optimizer}
+    parts = {"model": model, "average": average, "muon": muon, "adam": adam}
     return Job(average.module, parts, batches(), update)
+
+
+def inside_blocks(model: nn.Module) -> tuple[list, list]:
+    """The filters and matrices of a `FastUNet`'s blocks, and all other parameters."""
+    blocks = nn.ModuleList([model.down, model.middle, model.attention, model.up])
+    hidden = [
+        p for name, p in blocks.named_parameters() if p.ndim > 1 and "film" not in name
+    ]
+    known = {id(p) for p in hidden}
+    return hidden, [p for p in model.parameters() if id(p) not in known]
 
 
 def measured(
