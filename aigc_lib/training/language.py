@@ -29,7 +29,11 @@ def pieces(splits: Splits, context: int, batch_size: int, rng: torch.Generator):
 
 
 def language_model(
-    model: nn.Module, batches: Iterable, accelerator, characters: str
+    model: nn.Module,
+    batches: Iterable,
+    accelerator,
+    characters: str,
+    muon_lr: float = 0.02,
 ) -> Job:
     """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
 
@@ -41,7 +45,7 @@ def language_model(
     known = {id(p) for p in [*embeddings, *matrices]}
     rest = [p for p in model.parameters() if id(p) not in known]
     groups = [{"params": embeddings, "lr": 0.01}, {"params": rest, "lr": 0.003}]
-    muon = Muon(matrices, lr=0.02)
+    muon = Muon(matrices, lr=muon_lr)
     adam = torch.optim.Adam(groups, betas=(0.9, 0.95), fused=True)
     network, muon, adam = accelerator.prepare(model, muon, adam)
 

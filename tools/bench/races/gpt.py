@@ -85,11 +85,14 @@ def finish(model, job: Job, seconds: float, splits, factor: Callable[[int, float
 
 
 def ours_but(change: Callable, seconds: float, seed: int) -> dict:
-    """Our recipe after `change(model)`, which may return (another model, job or None, rate or None)."""
+    """Our recipe after `change(model)`, which may return (another model, job or None, rate or None).
+
+    Batches hold as many characters as the recipe's, whatever the context.
+    """
     splits, rng = recipe.load_data(), runtime.seed(seed)
     model, job, rate = change(recipe.build(splits.characters))
-    stream = pieces(splits, recipe.CONTEXT, recipe.BATCH, rng)
-    job = language_model(model, stream, accelerate(), "") if job is None else job(model, stream)
+    stream = pieces(splits, model.context, recipe.BATCH * recipe.CONTEXT // model.context, rng)
+    job = language_model(model, stream, accelerate(), "", recipe.MUON_LR) if job is None else job(model, stream)
     rate = rate or linear_decay
     return finish(model, job, seconds, splits, lambda _, used: rate(used))
 
@@ -108,8 +111,8 @@ def adam_for_all(model: FastGPT):
 
 def other_model(model: FastGPT, **changes):
     """Our recipe's network, built with other arguments."""
-    v = len(model.characters)
-    return FastGPT(v, **{"context": recipe.CONTEXT, "pairs": v * v} | changes), None, None
+    v, pairs = model.token.num_embeddings, model.pair.num_embeddings
+    return FastGPT(v, **{"context": recipe.CONTEXT, "pairs": pairs} | changes), None, None
 
 
 class WithGELU(gpt_fast.MLP):
@@ -150,6 +153,7 @@ def learned_positions(model: FastGPT):
 ROWS = {
     "published": published,
     "Adam for Muon": partial(ours_but, adam_for_all),
+    "context 64": partial(ours_but, partial(other_model, context=64)),
     "no pairs": partial(ours_but, partial(other_model, pairs=0)),
     "GELU for ReLU squared": partial(ours_but, gelu),
     "learned positions for rotary": partial(ours_but, learned_positions),
