@@ -16,15 +16,16 @@ from aigc_lib.training.language import (
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, CONTEXT, MUON_LR = 2_000, 16, 128, 0.014
+STEPS, BATCH, CONTEXT, LAYERS = 2_000, 24, 128, 3
+TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 0.3}
 LEANS_ON = ()
 MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
 
 
-def build(characters: str, context: int = CONTEXT) -> FastGPT:
+def build(characters: str, layers: int = LAYERS) -> FastGPT:
     """The untrained network for texts of these characters."""
     v = len(characters)
-    model = FastGPT(v, context, pairs=min(v * v, MOST_PAIRS))
+    model = FastGPT(v, CONTEXT, layers, pairs=min(v * v, MOST_PAIRS))
     model.characters = characters
     return model
 
@@ -42,7 +43,7 @@ def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     characters = splits.characters
     batches = pieces(splits, CONTEXT, BATCH, rng)
     model = build(characters)
-    return language_model(model, batches, accelerator, characters, MUON_LR)
+    return language_model(model, batches, accelerator, characters, **TRAINING)
 
 
 def metrics(model: FastGPT, splits: Splits) -> dict[str, float]:

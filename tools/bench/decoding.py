@@ -14,6 +14,7 @@ import transformers
 from run import RESULTS, provenance
 
 from aigc_lib.models.gpt import GPT
+from aigc_lib.nn.kv_cache import by_columns
 from aigc_lib.sample import generate, text
 
 
@@ -65,7 +66,7 @@ def against_transformers(theirs: torch.nn.Module, model: GPT, tokens: int = 64, 
 def main() -> None:
     torch.manual_seed(0)
     theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
-    model = GPT.from_transformers(theirs)
+    model = by_columns(GPT.from_transformers(theirs))
     found = {"cache": with_and_without_cache(model), "transformers": against_transformers(theirs, model)}
     print(json.dumps(found, indent=1))
     (RESULTS / "decoding.json").write_text(json.dumps(provenance() | found, indent=1) + "\n")
