@@ -197,7 +197,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
 def test_a_text_of_ones_own(tmp_path):
     """`recipes train gpt --text FILE`: a checkpoint that knows its characters, its loss, and samples."""
     own = tmp_path / "own.txt"
-    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 150, encoding="utf-8")
+    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 300, encoding="utf-8")
     path = recipes.train("gpt", tmp_path / "out", steps=2, text=own)
     model = recipes.load("gpt", tmp_path / "out")
     assert set(model.characters) == set(own.read_text(encoding="utf-8"))
