@@ -53,3 +53,11 @@ def test_psnr_by_hand_and_what_is_refused():
     for call in (evaluate.png_bits, lambda image: evaluate.jpeg(image, 10)):
         with pytest.raises(ValueError, match=r"expected \(1, H, W\)"):
             call(torch.zeros(2, 2))
+
+
+def test_grid_bits_are_the_entropies_of_the_columns():
+    even, sure = torch.arange(8), torch.zeros(8)
+    assert evaluate.grid_bits(torch.stack([even, sure, even - 3], dim=1).round()) == pytest.approx(6)
+    skew = torch.tensor([[0], [0], [0], [5]])
+    by_hand = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))
+    assert evaluate.grid_bits(skew) == pytest.approx(by_hand)
