@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 import transformers
-from run import RESULTS, provenance
+from run import provenance, save
 
 from aigc_lib.models.gpt import GPT
 from aigc_lib.nn.kv_cache import by_columns
@@ -69,7 +69,7 @@ def main() -> None:
     model = by_columns(GPT.from_transformers(theirs))
     found = {"cache": with_and_without_cache(model), "transformers": against_transformers(theirs, model)}
     print(json.dumps(found, indent=1))
-    (RESULTS / "decoding.json").write_text(json.dumps(provenance() | found, indent=1) + "\n")
+    save("decoding", provenance() | found)
 
 
 if __name__ == "__main__":
