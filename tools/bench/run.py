@@ -4,7 +4,7 @@
     python tools/bench/run.py vae --seconds 60 --seeds 0 1 2 --rows published ours
 
 Each row and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile. `--jobs 2` runs
-two at a time with one thread each, which is enough to compare the rows of a ladder with one another. What a run found
+two at a time with one thread each, and counts processor time: enough to compare the rows of a ladder. What a run found
 is kept in _build/bench, by commit, seconds, row and seed: the same command goes on after an interruption, and a race
 with more seeds or rows makes only the runs that are new. `--fresh` makes all of them again.
 
@@ -71,6 +71,7 @@ def one_run(name: str, row: str, seed: int, args: argparse.Namespace, kept: Path
         same = {"AIGC_PRECISION": runtime.precision()}  # measured once
         if args.jobs > 1:
             same["OMP_NUM_THREADS"] = "1"
+            options += ("--processor-time",)
         found = child("race", name, row, *options, **same)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
