@@ -15,11 +15,19 @@ class Muon(Optimizer):
 
     A gradient's few large singular values drown the many small ones. Here the large
     ones become about 1 and the small ones grow by up to some hundred times, so that a
-    step of size `lr` learns in many directions.
+    step of size `lr` learns in many directions. Each step also shrinks the weights by
+    a factor of 1 - lr * weight_decay, as AdamW does.
     """
 
-    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self,
+        params,
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ):
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
         for group in self.param_groups:
             for p in group["params"]:
                 if p.ndim < 2:
@@ -39,6 +47,7 @@ class Muon(Optimizer):
                 for p, update in zip(
                     matrices, orthogonalise(torch.stack(updates)), strict=True
                 ):
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
                     p.add_(update.view_as(p), alpha=-rate)
 
     def _updates(self, group: dict) -> dict[torch.Size, list[tuple[Tensor, Tensor]]]:
