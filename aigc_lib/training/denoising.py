@@ -92,13 +92,19 @@ def inside_blocks(model: nn.Module) -> tuple[list, list]:
 
 
 def measured(
-    model: nn.Module, splits: Splits, features: Features, alpha_bar: Tensor
+    model: nn.Module,
+    splits: Splits,
+    features: Features,
+    alpha_bar: Tensor,
+    samples: int = 2000,
 ) -> dict[str, float]:
-    """The meter on as many samples as held-out images, by DDIM in 50 and 20 steps.
+    """The meter by DDIM in 50 and in 20 steps, without guidance, classes in turn.
 
-    The classes are spread evenly; there is no guidance.
+    `samples` of each against as many held-out images, taken evenly: drawing 10,000
+    costs minutes. So this Fréchet distance is larger than that of other recipes.
     """
     images = splits.held_out[0]
+    images = images[:: max(1, len(images) // samples)][:samples]
     found = {}
     for steps in (50, 20):
         drawn = draw(model, len(images), alpha_bar, steps)
