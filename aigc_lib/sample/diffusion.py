@@ -84,10 +84,10 @@ def ddim(
     """Keep the noise and use less of it (Song et al. 2021, arXiv:2010.02502, eq. 12).
 
     eta = 0 draws nothing: noise x fixes the sample. eta = 1, over all times, is
-    `ancestral`.
+    `ancestral`. Raises ValueError for another eta than 0 to 1.
     """
     if not 0 <= eta <= 1:
-        raise ValueError(f"eta {eta}: expected 0 to 1")
+        raise ValueError(f"eta {eta}: expected 0, no noise, to 1, that of DDPM")
     for t, a, b in _pairs(alpha_bar, times):
         now = _full(x, t)
         x0 = denoise(x, now)
@@ -149,9 +149,11 @@ def inpaint(
 
     RePaint (Lugmayr et al. 2022, arXiv:2201.09865, algorithm 1): what is known gets
     the noise of each step, and each step is gone back and made again, `repeats` times
-    in all, so that both parts come to agree.
+    in all, so that both parts come to agree. Raises ValueError for less than one time.
     """
-    _expect_known(x, known, mask, repeats)
+    if repeats < 1:
+        raise ValueError(f"repeats {repeats}: expected at least 1")
+    _expect_known(x, known, mask)
     for t, a, b in _pairs(alpha_bar, times):
         for repeat in range(repeats if b < 1 else 1):
             if repeat:
@@ -179,7 +181,7 @@ def _pairs(alpha_bar: Tensor, times: Iterable) -> Iterator[tuple[int, float, flo
     yield from zip(times.tolist(), levels, levels[1:], strict=False)
 
 
-def _expect_known(x: Tensor, known: Tensor, mask: Tensor, repeats: int) -> None:
+def _expect_known(x: Tensor, known: Tensor, mask: Tensor) -> None:
     """Raise ValueError for what `inpaint` cannot fill in."""
     for name, part in {"known": known, "mask": mask}.items():
         sides = zip(reversed(part.shape), reversed(x.shape), strict=False)
@@ -188,9 +190,10 @@ def _expect_known(x: Tensor, known: Tensor, mask: Tensor, repeats: int) -> None:
                 f"{name} {tuple(part.shape)}: expected like x {tuple(x.shape)}"
             )
     if not bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError("mask: expected nothing but 0 and 1")
-    if repeats < 1:
-        raise ValueError(f"repeats {repeats}: expected at least 1")
+        raise ValueError(
+            f"mask from {float(mask.min()):g} to {float(mask.max()):g}: expected only "
+            "0, to fill in, and 1, known"
+        )
 
 
 def _half_log_snr(a: float) -> float:
