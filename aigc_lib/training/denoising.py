@@ -17,6 +17,7 @@ from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
 UNLABELLED = 0.1  # the share of images whose class is hidden, for guidance
+ANYWHERE = 0.1  # the share of times that are drawn evenly from all
 DECAY = 0.998  # of the moving average of the weights
 
 
@@ -24,10 +25,13 @@ def middle_times(batch: int, n: int, rng: torch.Generator) -> Tensor:
     """Times (B,) of the cosine schedule, most of them where noise and signal are equal.
 
     The logarithm of the signal-to-noise ratio is about normal with deviation 2, as if
-    flow matching's time were logit-normal (Esser et al. 2024, arXiv:2403.03206).
+    flow matching's time were logit-normal (Esser et al. 2024, arXiv:2403.03206). That
+    alone would never draw the first and the last times, so some are drawn from all.
     """
     angle = torch.atan(torch.randn(batch, generator=rng).exp())  # 0 to pi / 2
-    return (n * angle / (math.pi / 2)).long().clamp(max=n - 1)
+    middle = (n * angle / (math.pi / 2)).long().clamp(max=n - 1)
+    anywhere = torch.randint(n, (batch,), generator=rng)
+    return torch.where(torch.rand(batch, generator=rng) < ANYWHERE, anywhere, middle)
 
 
 def denoising(
@@ -44,8 +48,12 @@ def denoising(
 ) -> Job:
     """Train on images and classes of `splits`; what is kept is the moving average.
 
-    Muon for the filters and matrices of the blocks, Adam for all other parameters.
+    Muon for the filters and matrices of the blocks, Adam for all other parameters. A
+    network without classes is told none. Raises ValueError unless the images are floats
+    in [-1, 1], some of them below 0, and for a schedule that does not fall.
     """
+    n = len(diffusion.expect_schedule(alpha_bar))
+    _expect_range(splits.training[0])
     model = model.to(memory_format=torch.channels_last)
     decay = get_ema_multi_avg_fn(DECAY)
     average = AveragedModel(model, accelerator.device, multi_avg_fn=decay)
@@ -53,7 +61,6 @@ def denoising(
     muon = Muon(hidden, lr=muon_lr)
     adam = torch.optim.Adam(rest, lr=lr, betas=(0.9, 0.99), fused=True)
     network, muon, adam = accelerator.prepare(model, muon, adam)
-    n = len(alpha_bar)
 
     def batches() -> Iterator[tuple]:
         for x, y in data.batches(
@@ -68,7 +75,8 @@ def denoising(
         x, y, t, eps = batch
         xt = diffusion.q_sample(x, t, eps, alpha_bar)
         wanted = diffusion.target(model.kind, x, t, eps, alpha_bar)
-        loss = denoising_loss(network(xt, t, y).float(), wanted)
+        output = network(xt, t, y) if model.classes else network(xt, t)
+        loss = denoising_loss(output.float(), wanted)
         muon.zero_grad()
         adam.zero_grad()
         accelerator.backward(loss)
@@ -116,11 +124,22 @@ def measured(
 def draw(
     model: nn.Module, n: int, alpha_bar: Tensor, steps: int, batch_size: int = 500
 ) -> Tensor:
-    """n images (n, C, H, W) on the CPU by DDIM, the classes in turn."""
+    """n images (n, C, 28, 28) on the CPU by DDIM, the classes in turn."""
     rng, device = torch.Generator().manual_seed(0), next(model.parameters()).device
     times, found = timesteps(len(alpha_bar), steps), []
-    for y in (torch.arange(n) % model.classes).split(batch_size):
-        x = torch.randn(len(y), model.channels, 28, 28, generator=rng).to(device)
-        by = denoiser(model, alpha_bar, y.to(device))
+    for rows in torch.arange(n).split(batch_size):
+        x = torch.randn(len(rows), model.channels, 28, 28, generator=rng).to(device)
+        y = (rows % model.classes).to(device) if model.classes else None
+        by = denoiser(model, alpha_bar, y)
         found.append(last(ddim(by, x, alpha_bar, times)).clamp(-1, 1).cpu())
     return torch.cat(found)
+
+
+def _expect_range(images: Tensor) -> None:
+    """Raise ValueError for images that are not in [-1, 1], such as those in [0, 1]."""
+    low, high = float(images.min()), float(images.max())
+    if not images.is_floating_point() or not -1 <= low < 0 < high <= 1:
+        raise ValueError(
+            f"images of type {images.dtype} from {low:g} to {high:g}: "
+            "expected floats in [-1, 1], where -1 is black and 1 is white"
+        )
