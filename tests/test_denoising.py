@@ -11,6 +11,7 @@ from torch import nn
 
 from aigc_lib import data, diffusion, losses, recipes
 from aigc_lib.models.unet import UNet
+from aigc_lib.models.unet_fast import FastUNet
 from aigc_lib.training.denoising import ANYWHERE, DECAY, UNLABELLED, denoising, draw, middle_times
 from aigc_lib.training.splits import Splits
 
@@ -44,6 +45,7 @@ class Answer(nn.Module):
         super().__init__()
         self.kind, self.classes, self.channels, self.x0, self.told = kind, classes, channels, x0, []
         self.scale = nn.Parameter(torch.ones(()))
+        self.down = self.middle = self.attention = self.up = nn.Linear(2, 2)  # the parts with an optimizer of their own
 
     def forward(self, xt, t, *y):
         self.told.append((xt, t, *y))
@@ -116,7 +118,7 @@ def test_batches_have_images_with_their_classes_or_none_times_and_noise():
 def test_the_update_asks_for_what_the_network_says_at_the_noise_it_sees(kind):
     image, splits = one_image()
     model = Answer(kind, image)
-    found = job(model, splits, lr=0.0)
+    found = job(model, splits, lr=0.0, muon_lr=0.0)
     for _ in range(3):
         x, y, t, eps = next(found.batches)
         # At the last times the noise says next to nothing of x0, and float32 less.
@@ -131,7 +133,7 @@ def test_the_update_asks_for_what_the_network_says_at_the_noise_it_sees(kind):
 def test_a_network_without_classes_is_told_none():
     image, splits = one_image()
     model = Answer("v", image, classes=0)
-    found = job(model, splits, lr=0.0)
+    found = job(model, splits, lr=0.0, muon_lr=0.0)
     found.update(next(found.batches))
     assert len(model.told[-1]) == 2
     assert draw(model, 3, ALPHA_BAR, 2).shape == (3, 1, 28, 28) and len(model.told[-1]) == 2
@@ -149,7 +151,23 @@ def test_the_average_follows_the_weights():
         expected = torch.lerp(expected, later, 1 - DECAY)
     assert not torch.allclose(history[0], history[2])
     torch.testing.assert_close(found.model.last.weight, expected)
-    assert set(found.parts) == {"model", "average", "optimizer"}
+    torch.testing.assert_close(found.parts["average"].module.last.weight, expected)
+
+
+def test_two_optimizers_share_the_weights():
+    """Muon for the matrices and filters of the blocks, Adam for the rest; none is left out, none has two."""
+    for model in (UNet(dim=8, multipliers=(1, 1), classes=10), FastUNet(dim=16, middle=32)):
+        found = job(model, digits())
+        assert set(found.parts) == {"model", "average", "muon", "adam"}
+        muon, adam = ({id(p) for g in found.parts[key].param_groups for p in g["params"]} for key in ("muon", "adam"))
+        assert not muon & adam and muon | adam == {id(p) for p in model.parameters()}
+        by_muon = {name for name, p in model.named_parameters() if id(p) in muon}
+        assert all(name.split(".")[0] in ("down", "middle", "attention", "up") for name in by_muon)
+        assert {"attention.qkv.weight", "attention.out.weight", "middle.0.conv1.weight"} <= by_muon
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        for _ in range(5):
+            found.update(next(found.batches))
+        assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
 
 def test_other_times_and_another_batch_size_are_arguments():
