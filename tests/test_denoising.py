@@ -11,6 +11,7 @@ from torch import nn
 
 from aigc_lib import data, diffusion, losses, recipes
 from aigc_lib.models.unet import UNet
+from aigc_lib.models.unet_fast import FastUNet
 from aigc_lib.training.denoising import ANYWHERE, DECAY, UNLABELLED, denoising, draw, middle_times
 from aigc_lib.training.splits import Splits
 
@@ -26,14 +27,15 @@ def digits(n=64):
     return Splits((images, labels), (images[:8], labels[:8]), "a part")
 
 
+ALONE = SimpleNamespace(  # what Accelerate is for one process
+    device="cpu",
+    prepare=lambda *parts: parts,
+    backward=lambda loss: loss.backward(),
+)
+
+
 def job(model, splits, alpha_bar=ALPHA_BAR, **options):
-    """The job of one process, without Accelerate."""
-    one = SimpleNamespace(
-        device="cpu",
-        prepare=lambda *parts: parts,
-        backward=lambda loss: loss.backward(),
-    )
-    return denoising(model, splits, one, rng(), alpha_bar, **options)
+    return denoising(model, splits, ALONE, rng(), alpha_bar, **options)
 
 
 class Answer(nn.Module):
@@ -43,6 +45,7 @@ class Answer(nn.Module):
         super().__init__()
         self.kind, self.classes, self.channels, self.x0, self.told = kind, classes, channels, x0, []
         self.scale = nn.Parameter(torch.ones(()))
+        self.down = self.middle = self.attention = self.up = nn.Linear(2, 2)  # the parts with an optimizer of their own
 
     def forward(self, xt, t, *y):
         self.told.append((xt, t, *y))
@@ -97,11 +100,10 @@ def test_most_times_are_those_where_signal_and_noise_are_equal():
 
 def test_batches_have_images_with_their_classes_or_none_times_and_noise():
     splits = digits(500)
-    model = SimpleNamespace(classes=10)
     found = job(UNet(dim=8, multipliers=(1, 1), classes=10), splits, batch_size=100)
     xs, ys, ts, epses = (torch.cat(parts) for parts in zip(*islice(found.batches, 100), strict=True))
     assert xs.shape == epses.shape == (10_000, 1, 28, 28) and ys.dtype == ts.dtype == torch.int64
-    hidden = ys == model.classes
+    hidden = ys == 10
     assert hidden.float().mean().item() == pytest.approx(UNLABELLED, abs=5 * math.sqrt(0.09 / 10_000))
     of = {image.numpy().tobytes(): int(label) for image, label in zip(*splits.training, strict=True)}
     assert all(of[x.numpy().tobytes()] == y for x, y in zip(xs[~hidden], ys[~hidden].tolist(), strict=True))
@@ -116,7 +118,7 @@ def test_batches_have_images_with_their_classes_or_none_times_and_noise():
 def test_the_update_asks_for_what_the_network_says_at_the_noise_it_sees(kind):
     image, splits = one_image()
     model = Answer(kind, image)
-    found = job(model, splits, lr=0.0)
+    found = job(model, splits, lr=0.0, muon_lr=0.0)
     for _ in range(3):
         x, y, t, eps = next(found.batches)
         # At the last times the noise says next to nothing of x0, and float32 less.
@@ -131,7 +133,7 @@ def test_the_update_asks_for_what_the_network_says_at_the_noise_it_sees(kind):
 def test_a_network_without_classes_is_told_none():
     image, splits = one_image()
     model = Answer("v", image, classes=0)
-    found = job(model, splits, lr=0.0)
+    found = job(model, splits, lr=0.0, muon_lr=0.0)
     found.update(next(found.batches))
     assert len(model.told[-1]) == 2
     assert draw(model, 3, ALPHA_BAR, 2).shape == (3, 1, 28, 28) and len(model.told[-1]) == 2
@@ -149,7 +151,23 @@ def test_the_average_follows_the_weights():
         expected = torch.lerp(expected, later, 1 - DECAY)
     assert not torch.allclose(history[0], history[2])
     torch.testing.assert_close(found.model.last.weight, expected)
-    assert set(found.parts) == {"model", "average", "optimizer"}
+    torch.testing.assert_close(found.parts["average"].module.last.weight, expected)
+
+
+def test_two_optimizers_share_the_weights():
+    """Muon for the matrices and filters of the blocks, Adam for the rest; none is left out, none has two."""
+    for model in (UNet(dim=8, multipliers=(1, 1), classes=10), FastUNet(dim=16, middle=32)):
+        found = job(model, digits())
+        assert set(found.parts) == {"model", "average", "muon", "adam"}
+        muon, adam = ({id(p) for g in found.parts[key].param_groups for p in g["params"]} for key in ("muon", "adam"))
+        assert not muon & adam and muon | adam == {id(p) for p in model.parameters()}
+        by_muon = {name for name, p in model.named_parameters() if id(p) in muon}
+        assert all(name.split(".")[0] in ("down", "middle", "attention", "up") for name in by_muon)
+        assert {"attention.qkv.weight", "attention.out.weight", "middle.0.conv1.weight"} <= by_muon
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        for _ in range(5):
+            found.update(next(found.batches))
+        assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
 
 def test_other_times_and_another_batch_size_are_arguments():
@@ -176,8 +194,8 @@ def test_drawn_images_have_their_classes_in_turn():
 
 def test_a_small_network_learns_something_from_a_few_steps():
     torch.manual_seed(0)
-    found = job(UNet(dim=16, multipliers=(1, 1), classes=10, kind="v"), digits(512), batch_size=32)
-    trace = [found.update(batch)["loss"].item() for batch in islice(found.batches, 60)]
+    found = job(UNet(dim=8, multipliers=(1, 1), classes=10, kind="v"), digits(512), batch_size=32, lr=5e-3)
+    trace = [found.update(batch)["loss"].item() for batch in islice(found.batches, 50)]
     assert sum(trace[-10:]) < 0.6 * sum(trace[:10])
 
 
@@ -218,17 +236,17 @@ def test_other_mistakes_are_named():
         draw(net, 2, ALPHA_BAR, 1001)
 
 
-def test_the_recipe_trains_a_network_that_draws(tmp_path, little_data):
-    recipe = recipes.recipe("ddpm_mnist")
+def test_the_recipe_trains_a_network_that_draws():
+    recipe, splits = recipes.recipe("ddpm_mnist"), digits(64)
     assert len(recipe.ALPHA_BAR) == 1000 and recipe.build().kind == "v" and recipe.build().classes == 10
-    found = recipe.prepare(recipe.load_data(), SimpleNamespace(device="cpu", prepare=lambda *p: p), rng())
-    assert len(next(found.batches)[0]) == 64
-    recipes.train("ddpm_mnist", tmp_path, steps=2)
-    model, card = recipes.load("ddpm_mnist", tmp_path), recipes.card("ddpm_mnist", tmp_path)
-    assert {"fdd_20", "fdd_50", "precision_20", "recall_50"} <= card["metrics"].keys()
-    assert card["metrics"]["n_20"] == card["metrics"]["n_50"] == 256
-    assert all(math.isfinite(value) for value in card["metrics"].values())
-    assert draw(model, 2, recipe.ALPHA_BAR, 2).shape == (2, 1, 28, 28)
+    found = recipe.prepare(splits, ALONE, rng())
+    for _ in range(2):
+        x, *_ = batch = next(found.batches)
+        assert len(x) == 64 and torch.isfinite(found.update(batch)["loss"])
+    metrics = recipe.metrics(found.model.eval(), splits)
+    assert {"fdd_20", "fdd_50", "precision_20", "recall_50"} <= metrics.keys()
+    assert metrics["n_20"] == metrics["n_50"] == 8 == len(splits.held_out[0])
+    assert all(math.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.skipif(

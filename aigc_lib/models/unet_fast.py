@@ -80,6 +80,8 @@ class FastUNet(nn.Module):
         width: int = 128,
     ):
         super().__init__()
+        if middle % 32 or middle < 32:
+            raise ValueError(f"middle {middle}: expected a multiple of 32")
         self.channels, self.kind, self.classes = channels, "v", classes
         self.condition = Condition(width, classes)
         self.first = nn.Conv2d(4 * channels, dim, 3, padding=1)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from aigc_lib import data, diffusion, evaluate, losses, recipes, runtime
 from aigc_lib.models import unet_fast
 from aigc_lib.models.unet import UNet
 from aigc_lib.models.unet_fast import FastUNet
+from aigc_lib.training import denoising as training
 from aigc_lib.training.denoising import denoising, draw, middle_times
 
 recipe = recipes.recipe("ddpm_mnist")
@@ -100,9 +102,27 @@ def says_eps() -> FastUNet:
 
 def with_group_norm() -> FastUNet:
     """Our network with GroupNorm, over groups of channels and all places, where it has a norm over channels alone."""
-    assert callable(unet_fast.channel_norm)  # or there would be nothing to replace
-    unet_fast.channel_norm = partial(F.group_norm, num_groups=8)
+    replaced(unet_fast, "channel_norm", partial(F.group_norm, num_groups=8))
     return recipe.build()
+
+
+def without_attention() -> FastUNet:
+    """Our network with nothing where its attention was."""
+    model = recipe.build()
+    model.attention = nn.Identity()
+    return model
+
+
+def by_adam() -> FastUNet:
+    """Our network, whose blocks Adam trains too, at the rate of the rest."""
+    replaced(training, "Muon", lambda filters, lr: torch.optim.Adam(filters, lr=2e-3, betas=(0.9, 0.99), fused=True))
+    return recipe.build()
+
+
+def replaced(module: ModuleType, name: str, other: Callable) -> None:
+    """Put `other` in the place of what a module calls by this name, in this process, which runs one row."""
+    assert callable(getattr(module, name))  # or there would be nothing to replace
+    setattr(module, name, other)
 
 
 ROWS = {
@@ -115,7 +135,9 @@ ROWS = {
     "ours but no averaging": but(average=False),
     "ours but a constant learning rate": but(schedule=False),
     "ours but no classes": but(lambda: FastUNet(classes=0)),
+    "ours but Adam for Muon": but(by_adam),
     "ours but GroupNorm": but(with_group_norm),
+    "ours but no attention": but(without_attention),
     "ours but the U-Net of DDPM": but(lambda: UNet(classes=10, kind="v")),
     "ours but float32": but(fp32=True),
 }
