@@ -45,7 +45,8 @@ def from_betas(betas: Tensor) -> Tensor:
 
 def expect_schedule(alpha_bar: Tensor) -> Tensor:
     """`alpha_bar`; ValueError unless it is (n,), between 0 and 1, and always falls."""
-    falls = alpha_bar.ndim == 1 and bool((alpha_bar.diff() < 0).all())
+    listed = alpha_bar.ndim == 1 and len(alpha_bar) > 0
+    falls = listed and bool((alpha_bar.diff() < 0).all())
     if not falls or not bool(((alpha_bar > 0) & (alpha_bar < 1)).all()):
         raise ValueError(
             f"schedule of shape {tuple(alpha_bar.shape)} from {_range(alpha_bar)}: "
@@ -67,7 +68,14 @@ def expect_times(t: Tensor, n: int) -> Tensor:
 
 
 def at(alpha_bar: Tensor, t: Tensor, x: Tensor) -> Tensor:
-    """The values of a schedule at times t (B,), as (B, 1, 1, …) like x (B, …)."""
+    """The values of a schedule at times t (B,), as (B, 1, 1, …) like x (B, …).
+
+    t may also be (1,), one time for all.
+    """
+    if t.shape not in (x.shape[:1], (1,)):
+        raise ValueError(
+            f"t {tuple(t.shape)}, x {tuple(x.shape)}: expected one time for each"
+        )
     values = alpha_bar.to(t.device)[expect_times(t, len(alpha_bar))]
     return values.to(x.dtype).to(x.device).view(-1, *[1] * (x.ndim - 1))
 
@@ -136,10 +144,13 @@ def posterior(
 
     Ho et al. 2020, eqs. 6 and 7. At t = 0 what comes before is x0 itself: variance 0.
     """
-    a, beta = at(alpha_bar, t, xt), at(betas(alpha_bar), t, xt)
-    before = at(previous(alpha_bar), t, xt)
-    mean = before.sqrt() * beta * x0 + (1 - beta).sqrt() * (1 - before) * xt
-    return mean / (1 - a), (1 - before) / (1 - a) * beta
+    # In the schedule's float64: in float32, 1 - alpha_bar is far off at first.
+    before, beta = previous(alpha_bar), betas(alpha_bar)
+    of_x0 = before.sqrt() * beta / (1 - alpha_bar)  # (n,)
+    of_xt = (1 - beta).sqrt() * (1 - before) / (1 - alpha_bar)  # (n,)
+    variance = (1 - before) / (1 - alpha_bar) * beta  # (n,)
+    mean = at(of_x0, t, xt) * x0 + at(of_xt, t, xt) * xt
+    return mean, at(variance, t, xt)
 
 
 def optimal_denoiser(xt: Tensor, t: Tensor, data: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -148,6 +159,11 @@ def optimal_denoiser(xt: Tensor, t: Tensor, data: Tensor, alpha_bar: Tensor) -> 
     Bayes' rule: the mean of the data, weighted by how probable each makes x_t. No
     network can have a smaller squared error on these data.
     """
+    if data.shape[1:] != xt.shape[1:] or not len(data):
+        raise ValueError(
+            f"data {tuple(data.shape)}: expected one or more, each like those of xt, "
+            f"{tuple(xt.shape)}"
+        )
     a = at(alpha_bar, t, xt).flatten(1)  # (B, 1)
     points, noisy = data.flatten(1), xt.flatten(1)  # (N, P), (B, P)
     # |x_t - sqrt(a) x|^2 without the |x_t|^2 that is the same for all x.

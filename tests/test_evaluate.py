@@ -277,6 +277,36 @@ def test_strange_images_in_the_right_range_are_measured():
         assert row["n"] == 50 and row["fdd"] > 0, name
 
 
+def test_inception_score_of_known_classifiers():
+    sure = torch.eye(4).repeat(5, 1)
+    assert evaluate.inception_score(sure) == pytest.approx(4)  # sure, and varied
+    assert evaluate.inception_score(sure[:1].repeat(9, 1)) == pytest.approx(1)  # sure, one class
+    assert evaluate.inception_score(torch.full((7, 4), 0.25)) == pytest.approx(1)  # never sure
+    p, q = torch.tensor([0.8, 0.2]), torch.tensor([0.4, 0.6])
+    both, mean = torch.stack([p, q]), (p + q) / 2
+    by_hand = (both * (both / mean).log()).sum(1).mean().exp()
+    assert evaluate.inception_score(both) == pytest.approx(float(by_hand))
+    with pytest.raises(ValueError):
+        evaluate.inception_score(torch.tensor([[3.0, 4.0]]))
+
+
+def test_kid_is_right_on_average_for_small_sets():
+    """Of one distribution it is 0 on average, of two the same for sets of 5 and of 50."""
+    rng = torch.Generator().manual_seed(0)
+
+    def mean(n, m, shift, tries=2000):
+        pairs = [(torch.randn(n, 3, generator=rng), shift + torch.randn(m, 3, generator=rng)) for _ in range(tries)]
+        found = torch.tensor([evaluate.kid(a, b) for a, b in pairs])
+        return found.mean(), found.std() / tries**0.5
+
+    zero, error = mean(5, 7, 0.0)
+    assert zero.abs() < 4 * error
+    (small, error), (large, _) = mean(5, 7, 1.0), mean(50, 50, 1.0, tries=200)
+    assert large > 1 and (small - large).abs() < 5 * error
+    with pytest.raises(ValueError, match="N and M at least 2"):
+        evaluate.kid(torch.zeros(1, 3), torch.zeros(5, 3))
+
+
 def test_records_are_complete():
     with pytest.raises(ValueError, match="no record 'nothing'"):
         evaluate.recorded("nothing")

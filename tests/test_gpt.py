@@ -10,6 +10,7 @@ from aigc_lib import data, evaluate, losses, recipes, show
 from aigc_lib.models.gpt import GPT, attend
 from aigc_lib.models.gpt_fast import FastGPT
 from aigc_lib.nn.attention import attention, causal_mask
+from aigc_lib.nn.kv_cache import by_columns
 from aigc_lib.sample import generate, text
 from aigc_lib.training.muon import Muon, orthogonalise
 
@@ -72,6 +73,16 @@ def test_the_cache_changes_no_token(build):
     texts = [written(cached=True), written(cached=False)]
     assert texts[0].shape == (3, 44)  # longer than the context: the window has moved
     assert torch.equal(*texts)
+
+
+@models
+def test_weights_by_columns_are_the_same_numbers(build):
+    model, tokens = trained(build), torch.randint(17, (1, 9))
+    before, logits = {k: v.clone() for k, v in model.state_dict().items()}, model(tokens)
+    assert by_columns(model).blocks[0].mlp.hidden.weight.stride() == (1, model.blocks[0].mlp.hidden.out_features)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name])
+    torch.testing.assert_close(model(tokens), logits)
 
 
 @models
@@ -186,7 +197,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
 def test_a_text_of_ones_own(tmp_path):
     """`recipes train gpt --text FILE`: a checkpoint that knows its characters, its loss, and samples."""
     own = tmp_path / "own.txt"
-    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 150, encoding="utf-8")
+    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 300, encoding="utf-8")
     path = recipes.train("gpt", tmp_path / "out", steps=2, text=own)
     model = recipes.load("gpt", tmp_path / "out")
     assert set(model.characters) == set(own.read_text(encoding="utf-8"))
@@ -214,3 +225,11 @@ def test_probabilities_are_shown_as_numbers_and_escaped():
     for texts, p in ([], []), (["a"], [0.5, 0.5]), (["a"], [0.0]), (["a"], [float("nan")]):
         with pytest.raises(ValueError, match="expected"):
             show.probabilities(texts, p)
+
+
+def test_weight_decay_shrinks_what_muon_steps():
+    a, b = (torch.nn.Parameter(torch.ones(4, 4)) for _ in range(2))
+    for p, decay in ((a, 0.0), (b, 0.5)):
+        p.grad = torch.eye(4)
+        Muon([p], lr=0.1, weight_decay=decay).step()
+    torch.testing.assert_close(a - b, torch.full((4, 4), 0.05))

@@ -71,6 +71,17 @@ def test_figure_is_svg_in_the_colour_of_the_page_and_is_closed():
     assert "width:100%" in html and not re.search(r'<svg[^>]* width="', html)
 
 
+def test_points_carry_their_label_and_do_not_rest_on_colour():
+    points = torch.tensor([[0.0, 0.0], [0.2, 0.0], [4.0, 1.0]])
+    fig, ax = show.labelled(points, torch.tensor([7, 7, 2]))
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {"2": (4.0, 1.0), "7": (0.0, 0.0)}
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [1, 2]
+    plt.close(fig)
+    for labels, wrong in [(torch.zeros(2), points), (torch.zeros(3), points.T)]:
+        with pytest.raises(ValueError, match=r"expected \(N, 2\) and \(N,\)"):
+            show.labelled(wrong, labels)
+
+
 def test_player_has_every_frame_and_label():
     frames = torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1, 1).expand(2, 3, 1, 4, 4)
     html = show.player(frames, {"row": ["a", "b"], "col": [1, 2, "x|y"]}, alt="six greys").data

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from aigc_lib import data, losses, sample
-from aigc_lib.models.vae import conv_vae, mlp_vae, reparameterize
+from aigc_lib.models.vae import PeekingVAE, conv_vae, mlp_vae, reparameterize
 
 
 def batch(n=16):
     return data.mnist("test")[0][:n]
 
 
-@pytest.mark.parametrize("build", [partial(conv_vae, channels=4, hidden=32), partial(mlp_vae, hidden=32)])
+@pytest.mark.parametrize("build", [partial(conv_vae, channels=4, hidden=32), partial(mlp_vae, hidden=32), PeekingVAE])
 def test_shapes_and_finite_gradients_for_every_parameter(build):
     torch.manual_seed(0)
     vae, x = build(latent_dim=5), batch()
@@ -81,3 +81,41 @@ def test_images_do_not_share_their_noise_but_one_image_may_have_many_draws():
     assert torch.equal(reparameterize(one, one, many), many)
     with pytest.raises(ValueError, match=r"eps has shape \(1, 3\): expected \(5, 3\), noise of its own"):
         reparameterize(many, many, one)
+
+
+def test_codes_are_draws_from_each_posterior_that_a_seed_repeats():
+    torch.manual_seed(0)
+    vae, x = mlp_vae(latent_dim=4, hidden=16), batch()
+    first, again = (vae.codes(x, torch.Generator().manual_seed(seed)) for seed in (1, 1))
+    assert torch.equal(first, again) and not first.requires_grad
+    rng = torch.Generator().manual_seed(0)
+    many = torch.stack([vae.codes(x, rng) for _ in range(4000)])  # (4000, 16, 4)
+    with torch.no_grad():
+        mu, logvar = vae.encode(x)
+    torch.testing.assert_close(many.mean(0), mu, atol=0.12, rtol=0)
+    torch.testing.assert_close(many.std(0), (0.5 * logvar).exp(), atol=0.1, rtol=0)
+
+
+def test_a_peeking_decoder_sees_what_stands_before_and_nothing_else():
+    torch.manual_seed(0)
+    vae, x = PeekingVAE(), batch(1)
+    vae.vae.encoder.requires_grad_(False)
+    x = x.requires_grad_()
+    mu, logvar = (t.detach() for t in vae.vae.encode(x))
+    vae.vae.encode = lambda _: (mu, logvar)  # so that only the neighbours pass the image on
+    logits, _, _ = vae(x, torch.zeros(1, 20))
+    (seen,) = torch.autograd.grad(logits[0, 0, 10, 10], x)
+    rows, columns = seen[0, 0].nonzero().T
+    places = set(zip(rows.tolist(), columns.tolist(), strict=True))
+    above = {(row, column) for row in (8, 9) for column in range(8, 13)}
+    assert places == above | {(10, 8), (10, 9)}
+
+
+def test_a_peeking_vae_starts_as_the_one_without_neighbours():
+    """So that the chapter's two trainings differ in the neighbours alone."""
+    torch.manual_seed(3)
+    peeking = PeekingVAE(hidden=16)
+    torch.manual_seed(3)
+    plain = mlp_vae(hidden=16)
+    for a, b in zip(peeking.vae.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -3,13 +3,16 @@
 Models and feature networks are arguments; nothing here knows which one it measures.
 """
 
+from aigc_lib.evaluate.coders import grid_bits, jpeg, png_bits, psnr
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.modes import modes_held
-from aigc_lib.evaluate.recorded import race_rows, recorded
+from aigc_lib.evaluate.recorded import origin, race_rows, recorded
 from aigc_lib.evaluate.samples import (
     class_entropy,
     density_coverage,
     frechet_distance,
+    inception_score,
+    kid,
     measure,
     precision_recall,
 )
@@ -19,11 +22,18 @@ __all__ = [
     "class_entropy",
     "density_coverage",
     "frechet_distance",
+    "grid_bits",
+    "inception_score",
     "iwae_bound",
+    "jpeg",
+    "kid",
     "measure",
     "modes_held",
     "negative_elbo",
+    "origin",
+    "png_bits",
     "precision_recall",
+    "psnr",
     "race_rows",
     "recorded",
     "text_loss",

@@ -1,6 +1,7 @@
 """Numbers that a bench wrote on some machine, at some commit.
 
-They are recorded, not measured now.
+They are recorded, not measured now. Records of several kinds of processor stand side
+by side: what is fast on one need not be fast on another.
 """
 
 import json
@@ -14,16 +15,29 @@ LABELS = {
 }
 
 
-def recorded(name: str) -> dict:
-    """The record of bench `name`: commit, machine, seeds, and each contender's numbers.
+def recorded(name: str) -> dict[str, dict]:
+    """The records of bench `name` by kind of processor: "AMX", "AVX-512", "AVX2".
 
-    Of each number it holds the mean and the deviation.
+    A record holds commit, machine, seeds, and each contender's numbers: of each the
+    mean and the deviation. ("stress" is by the processor's name.)
     """
     path = FOLDER / f"{name}.json"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
         raise ValueError(f"no record {name!r}; recorded: {known}")
     return json.loads(path.read_text())
+
+
+def origin(kind: str, record: dict) -> str:
+    """Two lines on where a record comes from: its processor, its day, its budget."""
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    facts = [record["date"], f"commit {record['commit']}"]
+    if "seconds" in record:
+        facts.append(f"{record['seconds']:.0f} s of training each")
+    if "seeds" in record:
+        facts.append(f"{len(record['seeds'])} seeds")
+    machine = f"{record['cpu']}, {threads}, precision {record['precision']}"
+    return f"{kind}: {machine}\n    {', '.join(facts)}"
 
 
 def race_rows(record: dict, keys: list[str]) -> list[list[object]]:

@@ -96,6 +96,39 @@ def class_entropy(probabilities: Tensor) -> float:
     return float(torch.special.entr(mean).sum())
 
 
+def inception_score(probabilities: Tensor) -> float:
+    """exp of the mean KL(p(y|x) || p(y)) of class probabilities (N, K); at most K.
+
+    p(y) is the mean of the rows. Salimans et al. 2016, arXiv:1606.03498, section 4.
+    Raises ValueError for rows that are no probabilities.
+    """
+    expect_probabilities(probabilities)
+    y = probabilities.double()
+    entropies = torch.special.entr(y).sum(1)
+    return float((torch.special.entr(y.mean(0)).sum() - entropies.mean()).exp())
+
+
+def kid(a: Tensor, b: Tensor) -> float:
+    """The kernel distance of two sets of features (N, F) and (M, F), unbiased.
+
+    The kernel is (u.v / F + 1)^3. Pairs of a row with itself are left out, so that the
+    mean over many draws is right for sets of any size, and a single value may be
+    negative (Binkowski et al. 2018, arXiv:1801.01401, section 4). Raises ValueError for
+    sets of different width or with fewer than two rows.
+    """
+    _same_width(a, b)
+
+    def kernel(u: Tensor, v: Tensor) -> Tensor:
+        return (u @ v.T / u.shape[1] + 1) ** 3
+
+    def within(u: Tensor) -> Tensor:
+        pairs = kernel(u, u)
+        return (pairs.sum() - pairs.trace()) / (len(u) * (len(u) - 1))
+
+    a, b = a.double(), b.double()
+    return float(within(a) + within(b) - 2 * kernel(a, b).mean())
+
+
 @torch.no_grad()
 def measure(
     fake: Tensor,

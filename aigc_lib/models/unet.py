@@ -43,6 +43,10 @@ class Condition(nn.Module):
                 f"class {int(y.min())} to {int(y.max())}: expected 0 to "
                 f"{self.classes - 1}, or {self.classes} for none"
             )
+        if y.shape != t.shape:
+            raise ValueError(
+                f"classes {tuple(y.shape)}: expected one for each of {len(t)} images"
+            )
         return e + self.label(y)
 
 

@@ -4,6 +4,8 @@ It has the same shape, down, middle, up and a skip connection, and other parts: 
 works at full resolution, the norm is over channels alone, and v is what it says.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,18 +42,39 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(self.conv1(h)))
 
 
+class Attention(nn.Module):
+    """Each place gathers from all others, with heads of 32: (B, C, H, W) in and out."""
+
+    def __init__(self, C: int):
+        super().__init__()
+        self.heads = C // 32
+        self.qkv, self.out = nn.Linear(C, 3 * C), nn.Linear(C, C)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, C, H, W = x.shape
+        places = channel_norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (B, HW, C)
+        qkv = self.qkv(places).view(B, H * W, 3, self.heads, 32)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, HW, 32) each
+        weights = (q @ k.mT / math.sqrt(32)).softmax(dim=-1).to(v.dtype)
+        gathered = (weights @ v).transpose(1, 2).flatten(2)  # (B, HW, C)
+        return x + self.out(gathered).view(B, H, W, C).permute(0, 3, 1, 2)
+
+
 class FastUNet(nn.Module):
     """Noisy images (B, C, H, W), times (B,), classes (B,) or None -> v like the images.
 
     Pixels move into channels before the first convolution, and once more on the way
-    down: 28x28 becomes 14x14 with `dim` channels, and 7x7 with `middle` channels.
+    down: 28x28 becomes 14x14 with `dim` channels, and 7x7 with `middle` channels, a
+    multiple of 32. Attention stands there, where there are only 49 places.
     """
 
     def __init__(
         self,
         channels: int = 1,
-        dim: int = 32,
-        middle: int = 64,
+        dim: int = 48,
+        middle: int = 96,
         blocks: int = 2,
         classes: int = 10,
         width: int = 128,
@@ -63,6 +86,7 @@ class FastUNet(nn.Module):
         self.down, self.up = ResBlock(dim, width), ResBlock(dim, width)
         self.smaller = nn.Conv2d(4 * dim, middle, 1)
         self.middle = nn.ModuleList(ResBlock(middle, width) for _ in range(blocks))
+        self.attention = Attention(middle)
         self.larger = nn.Conv2d(middle, 4 * dim, 1)
         self.last = nn.Conv2d(dim, 4 * channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -74,7 +98,8 @@ class FastUNet(nn.Module):
         h = self.first(_unshuffle(x))  # (B, dim, H/2, W/2)
         skip = h = self.down(h, e)
         h = self.smaller(_unshuffle(h))  # (B, middle, H/4, W/4)
-        for block in self.middle:
+        h = self.attention(self.middle[0](h, e))
+        for block in self.middle[1:]:
             h = block(h, e)
         h = skip + F.pixel_shuffle(self.larger(h), 2)  # (B, dim, H/2, W/2)
         h = self.up(h.contiguous(memory_format=torch.channels_last), e)

@@ -1,7 +1,7 @@
 """Keys and values of the tokens that a decoder has read, so that none is read twice."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class LayerCache:
@@ -59,3 +59,15 @@ def position_of(tokens: Tensor, context: int, cache: Cache | None) -> int:
             "the model's context"
         )
     return past
+
+
+def by_columns(model: nn.Module) -> nn.Module:
+    """Lay the weights of linear layers out in memory column by column, in place.
+
+    The numbers stay the same. A product with a single row, which is what a cache leaves
+    to do, then reads memory in the order in which it lies, and is faster on a CPU.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data = layer.weight.data.T.contiguous().T
+    return model

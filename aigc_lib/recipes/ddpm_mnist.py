@@ -9,7 +9,7 @@ from aigc_lib.training.denoising import denoising, measured
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits, labelled_digits
 
-STEPS = 20_000
+STEPS = 12_000
 ALPHA_BAR = diffusion.cosine_schedule(1000)
 LEANS_ON = ("digits",)  # the meter's checkpoint
 load_data = labelled_digits
@@ -21,7 +21,7 @@ def build() -> FastUNet:
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
-    """v by Adam, mostly at middle noise levels."""
+    """v by Muon and Adam, mostly at middle noise levels."""
     return denoising(build(), splits, accelerator, rng, ALPHA_BAR)
 
 

@@ -16,21 +16,22 @@ from aigc_lib.training.language import (
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, CONTEXT = 2_000, 16, 64
+STEPS, BATCH, CONTEXT, LAYERS = 2_000, 24, 128, 3
+TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 0.3}
 LEANS_ON = ()
 MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
 
 
-def build(characters: str, context: int = CONTEXT) -> FastGPT:
+def build(characters: str, layers: int = LAYERS) -> FastGPT:
     """The untrained network for texts of these characters."""
     v = len(characters)
-    model = FastGPT(v, context, pairs=min(v * v, MOST_PAIRS))
+    model = FastGPT(v, CONTEXT, layers, pairs=min(v * v, MOST_PAIRS))
     model.characters = characters
     return model
 
 
 def load_data(own: str | Path | None = None) -> Splits:
-    """Shakespeare, or a text of the reader's own of at least 1,280 characters."""
+    """Shakespeare, or a text of the reader's own of at least 2,560 characters."""
     if own is None:
         return split_text(data.shakespeare(), data.checksum("shakespeare"))
     text = data.own_text(own, at_least=20 * CONTEXT)
@@ -41,7 +42,8 @@ def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     """Pieces from random places."""
     characters = splits.characters
     batches = pieces(splits, CONTEXT, BATCH, rng)
-    return language_model(build(characters), batches, accelerator, characters)
+    model = build(characters)
+    return language_model(model, batches, accelerator, characters, **TRAINING)
 
 
 def metrics(model: FastGPT, splits: Splits) -> dict[str, float]:

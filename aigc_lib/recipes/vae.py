@@ -30,11 +30,9 @@ def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     return elbo_job(build(), splits, accelerator, rng)
 
 
-def elbo_job(
-    vae, splits, accelerator, rng, *, batch_size=BATCH, lr=4e-3, betas=BETAS
-) -> Job:
+def elbo_job(vae, splits, accelerator, rng, *, batch_size=BATCH, lr=4e-3) -> Job:
     """Train any VAE as this recipe does."""
-    optimizer = torch.optim.Adam(vae.parameters(), lr=lr, betas=betas, fused=True)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=lr, betas=BETAS, fused=True)
     model, optimizer = accelerator.prepare(vae, optimizer)
 
     def batches():

@@ -29,7 +29,7 @@ def denoiser(
     @torch.no_grad()
     def denoise(xt: Tensor, t: Tensor) -> Tensor:
         output = model(xt, t) if y is None else model(xt, t, y)
-        x0 = diffusion.to_x0(model.kind, output.float(), xt, t, alpha_bar)
+        x0 = diffusion.to_x0(model.kind, output.to(xt.dtype), xt, t, alpha_bar)
         return x0.clamp(-1, 1) if clip else x0
 
     return denoise
@@ -84,8 +84,10 @@ def ddim(
     """Keep the noise and use less of it (Song et al. 2021, arXiv:2010.02502, eq. 12).
 
     eta = 0 draws nothing: noise x fixes the sample. eta = 1, over all times, is
-    `ancestral`.
+    `ancestral`. Raises ValueError for another eta than 0 to 1.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta {eta}: expected 0, no noise, to 1, that of DDPM")
     for t, a, b in _pairs(alpha_bar, times):
         now = _full(x, t)
         x0 = denoise(x, now)
@@ -121,8 +123,9 @@ def invert(denoise: Denoiser, x0: Tensor, alpha_bar: Tensor, times: Tensor) -> S
     Each step asks the denoiser at the time it comes from in place of the one it goes
     to, so the error shrinks with their number.
     """
-    x, now = x0, int(torch.as_tensor(times)[-1])
-    for t, a, b in reversed(list(_pairs(alpha_bar, times))):
+    pairs = list(_pairs(alpha_bar, times))
+    x, now = x0, pairs[-1][0]
+    for t, a, b in reversed(pairs):
         found = denoise(x, _full(x, now))
         eps = diffusion.to_eps(found, x, _full(x, now), alpha_bar)
         clean = x if b == 1 else found  # the datum itself needs no estimate
@@ -146,8 +149,11 @@ def inpaint(
 
     RePaint (Lugmayr et al. 2022, arXiv:2201.09865, algorithm 1): what is known gets
     the noise of each step, and each step is gone back and made again, `repeats` times
-    in all, so that both parts come to agree.
+    in all, so that both parts come to agree. Raises ValueError for less than one time.
     """
+    if repeats < 1:
+        raise ValueError(f"repeats {repeats}: expected at least 1")
+    _expect_known(x, known, mask)
     for t, a, b in _pairs(alpha_bar, times):
         for repeat in range(repeats if b < 1 else 1):
             if repeat:
@@ -167,10 +173,27 @@ def _pairs(alpha_bar: Tensor, times: Iterable) -> Iterator[tuple[int, float, flo
     diffusion.expect_schedule(alpha_bar)
     times = torch.as_tensor(times)
     diffusion.expect_times(times, len(alpha_bar))
-    if times.ndim != 1 or bool((times.diff() >= 0).any()):
-        raise ValueError(f"times {times.tolist()}: expected a list that falls")
+    if times.ndim != 1 or not len(times) or bool((times.diff() >= 0).any()):
+        raise ValueError(
+            f"times {times.tolist()}: expected a list that falls, at least one"
+        )
     levels = [*alpha_bar[times.cpu()].tolist(), 1.0]
     yield from zip(times.tolist(), levels, levels[1:], strict=False)
+
+
+def _expect_known(x: Tensor, known: Tensor, mask: Tensor) -> None:
+    """Raise ValueError for what `inpaint` cannot fill in."""
+    for name, part in {"known": known, "mask": mask}.items():
+        sides = zip(reversed(part.shape), reversed(x.shape), strict=False)
+        if part.ndim > x.ndim or any(here not in (1, there) for here, there in sides):
+            raise ValueError(
+                f"{name} {tuple(part.shape)}: expected like x {tuple(x.shape)}"
+            )
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(
+            f"mask from {float(mask.min()):g} to {float(mask.max()):g}: expected only "
+            "0, to fill in, and 1, known"
+        )
 
 
 def _half_log_snr(a: float) -> float:

@@ -11,6 +11,7 @@ from aigc_lib.show.explore import explore
 from aigc_lib.show.figures import COLORS, figure
 from aigc_lib.show.images import grid, row
 from aigc_lib.show.player import player, text_player
+from aigc_lib.show.points import labelled
 from aigc_lib.show.probabilities import probabilities
 from aigc_lib.show.source import show_source
 from aigc_lib.show.table import table
@@ -23,6 +24,7 @@ __all__ = [
     "explore",
     "figure",
     "grid",
+    "labelled",
     "player",
     "probabilities",
     "row",

@@ -24,6 +24,7 @@ plt.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.alpha": 0.25,
         "axes.prop_cycle": plt.cycler(color=list(COLORS.values())),
         "legend.frameon": False,

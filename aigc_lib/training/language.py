@@ -29,20 +29,30 @@ def pieces(splits: Splits, context: int, batch_size: int, rng: torch.Generator):
 
 
 def language_model(
-    model: nn.Module, batches: Iterable, accelerator, characters: str
+    model: nn.Module,
+    batches: Iterable,
+    accelerator,
+    characters: str,
+    muon_lr: float = 0.02,
+    decay: float = 0.0,
+    table_decay: float = 0.0,
 ) -> Job:
     """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
 
     Muon for the matrices of the blocks, Adam for the rest, with a higher rate for the
-    embeddings: of these, a step sees few rows.
+    embeddings: of these, a step sees few rows. Weight decay is for both: `decay` for
+    the matrices, `table_decay` for the embeddings.
     """
     embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     known = {id(p) for p in [*embeddings, *matrices]}
     rest = [p for p in model.parameters() if id(p) not in known]
-    groups = [{"params": embeddings, "lr": 0.01}, {"params": rest, "lr": 0.003}]
-    muon = Muon(matrices, lr=0.02)
-    adam = torch.optim.Adam(groups, betas=(0.9, 0.95), fused=True)
+    groups = [
+        {"params": embeddings, "lr": 0.01, "weight_decay": table_decay},
+        {"params": rest, "lr": 0.003, "weight_decay": 0.0},
+    ]
+    muon = Muon(matrices, lr=muon_lr, weight_decay=decay)
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
     network, muon, adam = accelerator.prepare(model, muon, adam)
 
     def update(batch):

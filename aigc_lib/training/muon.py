@@ -15,16 +15,25 @@ class Muon(Optimizer):
 
     A gradient's few large singular values drown the many small ones. Here the large
     ones become about 1 and the small ones grow by up to some hundred times, so that a
-    step of size `lr` learns in many directions.
+    step of size `lr` learns in many directions. Each step also shrinks the weights by
+    a factor of 1 - lr * weight_decay, as AdamW does.
     """
 
-    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self,
+        params,
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ):
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
         for group in self.param_groups:
             for p in group["params"]:
-                if p.ndim != 2:
+                if p.ndim < 2:
                     raise ValueError(
-                        f"a parameter of shape {tuple(p.shape)}: expected matrices"
+                        f"a parameter of shape {tuple(p.shape)}: expected matrices "
+                        "or filters"
                     )
 
     @torch.no_grad()
@@ -33,12 +42,13 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for same_shape in self._updates(group).values():
                 matrices, updates = zip(*same_shape, strict=True)
-                rows, columns = matrices[0].shape
+                rows, columns = updates[0].shape
                 rate = group["lr"] * max(1, rows / columns) ** 0.5
                 for p, update in zip(
                     matrices, orthogonalise(torch.stack(updates)), strict=True
                 ):
-                    p.add_(update, alpha=-rate)
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(update.view_as(p), alpha=-rate)
 
     def _updates(self, group: dict) -> dict[torch.Size, list[tuple[Tensor, Tensor]]]:
         """(matrix, its momentum) by shape: equal shapes are orthogonalised together."""
@@ -50,8 +60,9 @@ class Muon(Optimizer):
             if not state:
                 state["average"] = torch.zeros_like(p)
             state["average"].lerp_(p.grad, 1 - beta)
-            update = p.grad.lerp(state["average"], beta)
-            found.setdefault(p.shape, []).append((p, update))
+            # A filter (outputs, inputs, 3, 3) is a matrix (outputs, 9 inputs).
+            update = p.grad.lerp(state["average"], beta).flatten(1)
+            found.setdefault(update.shape, []).append((p, update))
         return found
 
 

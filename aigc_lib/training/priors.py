@@ -33,9 +33,7 @@ def by_two_priors(
 @torch.no_grad()
 def fitted_prior(vae: nn.Module, images: Tensor, components: int = 20) -> Mixture:
     """A mixture fitted to the codes of at most 20,000 images: a better prior."""
-    rng, parts = torch.Generator().manual_seed(0), []
-    for x in images[:20_000].split(1000):
-        mu, logvar = (t.cpu() for t in vae.encode(x.to(next(vae.parameters()).device)))
-        parts.append(mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=rng))
+    rng, device = torch.Generator().manual_seed(0), next(vae.parameters()).device
+    parts = [vae.codes(x.to(device), rng).cpu() for x in images[:20_000].split(1000)]
     codes = torch.cat(parts)
     return fit_prior(codes, min(components, len(codes) // 100 + 1), generator=rng)

@@ -65,3 +65,9 @@ def test_density_and_coverage_by_their_definition():
         coverage = sum(any(row) for row in inside) / 120
         ours = evaluate.density_coverage(torch.from_numpy(real), torch.from_numpy(fake), k)
         assert ours == pytest.approx((density, coverage)) and 0 < coverage < 1
+
+
+def test_kid_is_that_of_torchmetrics():
+    kid = pytest.importorskip("torchmetrics.image.kid")
+    a, b = features(60, 0), features(60, 1)
+    assert evaluate.kid(a, b) == pytest.approx(float(kid.poly_mmd(a, b)))

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import torch
 import transformers
-from run import RESULTS, provenance
+from run import provenance, save
 
 from aigc_lib.models.gpt import GPT
+from aigc_lib.nn.kv_cache import by_columns
 from aigc_lib.sample import generate, text
 
 
@@ -65,10 +66,10 @@ def against_transformers(theirs: torch.nn.Module, model: GPT, tokens: int = 64, 
 def main() -> None:
     torch.manual_seed(0)
     theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
-    model = GPT.from_transformers(theirs)
+    model = by_columns(GPT.from_transformers(theirs))
     found = {"cache": with_and_without_cache(model), "transformers": against_transformers(theirs, model)}
     print(json.dumps(found, indent=1))
-    (RESULTS / "decoding.json").write_text(json.dumps(provenance() | found, indent=1) + "\n")
+    save("decoding", provenance() | found)
 
 
 if __name__ == "__main__":

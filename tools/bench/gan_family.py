@@ -3,19 +3,17 @@
     python tools/bench/gan_family.py ladder --steps 2000      from the DCGAN as published to ours, and on to SAGAN
     python tools/bench/gan_family.py ring --seconds 20        the chapter's own race of losses, at equal CPU time
 
-Both write aigc_lib/evaluate/results/gan_family_NAME.json, the ladder after each row. One thread; run nothing else
-meanwhile: CPU seconds of a busy machine are worth less.
+Both write aigc_lib/evaluate/results/gan_family_NAME.json, under the kind of processor; the ladder does after each row.
+One thread; run nothing else meanwhile: CPU seconds of a busy machine are worth less.
 """
 
 import argparse
-import json
 import statistics
 import time
-from pathlib import Path
 
 import jupytext
 import torch
-from run import HERE, RESULTS, provenance
+from run import ROOT, provenance, save
 
 from aigc_lib import data, evaluate, losses, recipes, runtime
 from aigc_lib.models.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -27,7 +25,7 @@ from aigc_lib.training.run import accelerate
 from aigc_lib.training.schedule import scheduler
 from aigc_lib.training.splits import digit_images
 
-CHAPTER = HERE.parent.parent / "chapters" / "gan_family.md"
+CHAPTER = ROOT / "chapters" / "gan_family.md"
 
 
 def hinge_generator(fake: torch.Tensor) -> torch.Tensor:
@@ -98,18 +96,18 @@ def spread(runs: list[dict]) -> dict:
     return {"mean": mean, "sd": {key: statistics.stdev(values) for key, values in columns.items()}, "runs": runs}
 
 
-def ladder(args: argparse.Namespace, path: Path, origin: dict) -> None:
+def ladder(args: argparse.Namespace, origin: dict) -> None:
     """Train each row with each seed, and write what is known after each row."""
     setting, rows = dict(FIRST), {}
     for name, change in ROWS.items():
         setting |= change
         rows[name] = spread([train(setting, args.steps, args.samples, seed) for seed in args.seeds])
         found = {"steps": args.steps, "batch": BATCH, "seeds": args.seeds, "samples": args.samples}
-        path.write_text(json.dumps(origin | found | {"contenders": rows}, indent=1) + "\n")
+        save("gan_family_ladder", origin | found | {"contenders": rows})
         print(name, {key: round(value, 3) for key, value in rows[name]["mean"].items()}, flush=True)
 
 
-def ring(args: argparse.Namespace, path: Path, origin: dict) -> None:
+def ring(args: argparse.Namespace, origin: dict) -> None:
     """Run the chapter's cells that are tagged `bench`, then its race with every game."""
     scope = {"time": time, "torch": torch, "nn": torch.nn, "data": data, "evaluate": evaluate, "losses": losses}
     scope["runtime"] = runtime
@@ -124,8 +122,8 @@ def ring(args: argparse.Namespace, path: Path, origin: dict) -> None:
         few = [[round(value, 2) for value in point] for point in samples[0, :300].tolist()]
         rows[game] = {**spread(runs), "points": few}
         print(game, rows[game]["mean"], flush=True)
-    found = {"cpu_seconds": args.seconds, "seeds": scope["SEEDS"], "contenders": rows}
-    path.write_text(json.dumps(origin | found) + "\n")
+    found = {"cpu_seconds": args.seconds, "seeds": list(range(scope["SEEDS"])), "contenders": rows}
+    save("gan_family_ring", origin | found, indent=None)  # some thousand points
 
 
 def main() -> None:
@@ -137,8 +135,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    record = {"ladder": ladder, "ring": ring}[args.name]
-    record(args, RESULTS / f"gan_family_{args.name}.json", provenance())
+    {"ladder": ladder, "ring": ring}[args.name](args, provenance())
 
 
 if __name__ == "__main__":

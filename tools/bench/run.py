@@ -4,9 +4,14 @@
     python tools/bench/run.py vae --seconds 60 --seeds 0 1 2 --rows published ours
 
 Each row and seed runs in a fresh process of its own, one after the other; run nothing else meanwhile. `--jobs 2` runs
-two at a time with one thread each, which is enough to compare the rows of a ladder with one another. What a run found
+two at a time with one thread each, and counts processor time: enough to compare the rows of a ladder. What a run found
 is kept in _build/bench, by commit, seconds, row and seed: the same command goes on after an interruption, and a race
 with more seeds or rows makes only the runs that are new. `--fresh` makes all of them again.
+
+A record is filed under the kind of processor, so that those of several kinds stand beside one another: "AMX" (matrix
+units), "AVX-512" or "AVX2". To make the record of most laptops on a machine that can do more:
+
+    ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 make bench BENCH=vae
 """
 
 import argparse
@@ -25,9 +30,10 @@ import torch
 from aigc_lib import runtime
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent.parent / "aigc_lib" / "evaluate" / "results"
+ROOT = HERE.parent.parent
+RESULTS = ROOT / "aigc_lib" / "evaluate" / "results"
 SAME_IN_FP32 = "ours but float32"  # where our recipes run in float32 anyway
-KEPT = HERE.parent.parent / "_build" / "bench"
+KEPT = ROOT / "_build" / "bench"
 RACES = sorted(path.stem for path in (HERE / "races").glob("*.py"))
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # what most laptops have
 
@@ -61,33 +67,91 @@ def one_run(name: str, row: str, seed: int, args: argparse.Namespace, kept: Path
     file = kept / name / f"{row}, {args.seconds:g} s, seed {seed}.json"
     if args.fresh or not file.exists():
         print(f"{name}: {row}, seed {seed} …", flush=True)
-        # Given to the child too: threads are chosen when torch is imported.
-        one_thread = {"OMP_NUM_THREADS": "1"} if args.jobs > 1 else {}
-        found = child("race", name, row, "--seconds", str(args.seconds), "--seed", str(seed), **one_thread)
+        options = "--seconds", str(args.seconds), "--seed", str(seed)
+        same = {"AIGC_PRECISION": runtime.precision()}  # measured once
+        if args.jobs > 1:
+            same["OMP_NUM_THREADS"] = "1"
+            options += ("--processor-time",)
+        found = child("race", name, row, *options, **same)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
     return json.loads(file.read_text())
 
 
-def speed() -> dict:
+def speed(kind: str) -> dict:
     """Milliseconds of one training step of each recipe by precision and instruction set, and of single operations."""
+    sets = {"all instructions": {}, "AVX2 only": AVX2}
+    if kind == "AVX2":
+        del sets["all instructions"]  # it would be the other one
     rows = {}
-    for isa, limit in {"all instructions": {}, "AVX2 only": AVX2}.items():
+    for name, limit in sets.items():
         for precision in ("fp32", "bf16"):
-            print(f"speed: {isa}, {precision} …", flush=True)
-            rows[f"{isa}, {precision}"] = child("speed", **limit, AIGC_PRECISION=precision)
+            print(f"speed: {name}, {precision} …", flush=True)
+            rows[f"{name}, {precision}"] = child("speed", **limit, AIGC_PRECISION=precision)
     return {"milliseconds": rows}
 
 
 def provenance() -> dict:
-    """Commit, machine and versions."""
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    """Commit, day, machine and versions, and the kind of processor that a record is filed under."""
     cpu = next((x.split(":")[1].strip() for x in _cpuinfo() if x.startswith("model name")), platform.processor())
     flags = next((set(x.split()) for x in _cpuinfo() if x.startswith("flags")), set())
     features = sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile"})
-    day = time.strftime("%Y-%m-%d")
-    return {"commit": commit, "date": day, "cpu": cpu, "features": features, "cores": os.cpu_count(), **runtime.facts()}
+    facts = runtime.facts()
+    kind = kind_of(features, facts["cpu_capability"], os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
+    if runtime.device().type == "cuda":
+        kind = facts["device"]
+    origin = {"commit": commit(), "date": time.strftime("%Y-%m-%d"), "cpu": cpu, "features": features}
+    return {"kind": kind, **origin, "cores": os.cpu_count(), **facts}
+
+
+def kind_of(features: list[str], capability: str, limit: str = "") -> str:
+    """The widest instructions that both torch and oneDNN may use: "AMX", "AVX-512" or "AVX2".
+
+    capability is torch's, which ATEN_CPU_CAPABILITY lowers; limit is oneDNN's ONEDNN_MAX_CPU_ISA, if it is set. A
+    processor of another make is filed under what torch calls it.
+    """
+    limit = limit.upper()
+    if capability == "AVX2" or limit.startswith("AVX2"):
+        return "AVX2"
+    if capability != "AVX512":
+        return capability
+    allowed = limit in ("", "ALL", "DEFAULT") or "AMX" in limit
+    return "AMX" if "amx_tile" in features and allowed else "AVX-512"
+
+
+def commit() -> str:
+    """The commit, with "-dirty" where another tracked file than a record differs from it."""
+
+    def git(*args: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True)
+
+    head = git("rev-parse", "--short=12", "HEAD").stdout.strip()
+    changed = head and git("diff", "--quiet", "HEAD", "--", ".", f":!{RESULTS.relative_to(ROOT)}").returncode
+    return f"{head}-dirty" if changed else head
+
+
+def save(name: str, record: dict, folder: Path = RESULTS, indent: int | None = 1) -> None:
+    """File a record, with its "kind" from `provenance`, beside those of other kinds; it takes the place of its own."""
+    path = folder / f"{name}.json"
+    records = json.loads(path.read_text()) if path.exists() else {}
+    record = dict(record)
+    own = record.pop("kind")
+    records[own] = with_older_rows(records.get(own, {}), record)
+    folder.mkdir(exist_ok=True)
+    path.write_text(json.dumps(dict(sorted(records.items())), indent=indent) + "\n")
+    print(f"wrote {folder.name}/{name}.json, {own}", flush=True)
+
+
+def with_older_rows(old: dict, new: dict) -> dict:
+    """`new`, and the rows of a race that only `old` has, where nothing but the rows and the day tells the two apart.
+
+    So a record is one run even where it grew in several: one commit, machine, precision, time and list of seeds.
+    """
+    apart = ("date", "contenders")
+    facts = [{key: value for key, value in record.items() if key not in apart} for record in (old, new)]
+    if "contenders" not in new or facts[0] != facts[1] or new["commit"].endswith("-dirty"):
+        return new
+    return new | {"contenders": old["contenders"] | new["contenders"]}
 
 
 def _cpuinfo() -> list[str]:
@@ -130,16 +194,14 @@ def main() -> None:
             print(f"{name}: {', '.join(rows)}")
         return
     torch.set_num_threads(1 if args.jobs > 1 else os.cpu_count() or 1)
-    RESULTS.mkdir(exist_ok=True)
-    origin = provenance()  # before the first record is written, which makes the tree dirty
-    kept = KEPT / "-".join(str(origin[key]) for key in ("commit", "precision", "cpu_capability", "threads"))
+    origin = provenance()
+    kept = KEPT / "-".join(str(origin[key]) for key in ("commit", "precision", "kind", "threads"))
     for name in args.names:
         if name == "speed":
-            found = speed()
+            found = speed(origin["kind"])
         else:
             found = race(name, args, races[name], kept)
-        (RESULTS / f"{name}.json").write_text(json.dumps(origin | found, indent=1) + "\n")
-        print(f"wrote {RESULTS.name}/{name}.json", flush=True)
+        save(name, origin | found)
 
 
 if __name__ == "__main__":

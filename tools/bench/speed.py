@@ -8,9 +8,11 @@ import torch
 from loop import on_device
 from torch import nn
 
-from aigc_lib import losses, recipes, runtime
+from aigc_lib import recipes, runtime
 from aigc_lib.models.vae import mlp_vae
-from aigc_lib.training.run import accelerate
+from aigc_lib.training.adversarial import BATCH
+from aigc_lib.training.run import Job, accelerate
+from aigc_lib.training.splits import Splits
 
 
 def milliseconds(step: Callable[[], object], repeat: int = 20) -> float:
@@ -33,48 +35,36 @@ def speed() -> dict:
     conv_last = nn.Conv2d(32, 32, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
     with torch.no_grad():
         single = {
-            "matrix product 1024": milliseconds(lambda: a @ a),
-            "convolution 3x3, 32 channels, 28x28": milliseconds(lambda: conv(x)),
+            "matrix product, 1024x1024": milliseconds(lambda: a @ a),
+            "convolution 3x3 of 128 images, 32 channels, 28x28": milliseconds(lambda: conv(x)),
             "the same, channels last": milliseconds(lambda: conv_last(last)),
-            "group norm": milliseconds(lambda: norm(x)),
-            "SiLU": milliseconds(lambda: nn.functional.silu(x)),
+            "group norm of these images": milliseconds(lambda: norm(x)),
+            "SiLU of these images": milliseconds(lambda: nn.functional.silu(x)),
         }
     return single | {f"training step: {name}": milliseconds(step) for name, step in training_steps().items()}
 
 
 def training_steps() -> dict[str, Callable[[], object]]:
-    """Whole training steps: the recipes' own updates, and the dense VAE that the race has."""
+    """Whole training steps: the recipes' own updates, and the VAE's with the dense network in its place."""
+    vae, gan = recipes.recipe("vae"), recipes.recipe("gan")
     return {
-        "MLP VAE, batch 128": dense_vae_step(),
-        f"convolutional VAE, batch {recipes.recipe('vae').BATCH}": recipe_step("vae"),
-        "convolutional GAN, both networks, batch 32": recipe_step("gan", skip=1),
+        f"VAE recipe, batch {vae.BATCH}": step_of(vae.load_data(), vae.prepare),
+        f"VAE recipe but the dense network, batch {vae.BATCH}": step_of(vae.load_data(), dense),
+        f"GAN recipe, D and G, no R1, batch {BATCH}": step_of(gan.load_data(), gan.prepare, skip=1),
     }
 
 
-def recipe_step(name: str, skip: int = 0) -> Callable[[], object]:
-    """The update that recipe `name` trains with, on one batch (the first after `skip`).
+def dense(splits: Splits, accelerator, rng: torch.Generator) -> Job:
+    """What the VAE recipe prepares, with the dense network that its race has."""
+    return recipes.recipe("vae").elbo_job(mlp_vae(latent_dim=20, hidden=400), splits, accelerator, rng)
+
+
+def step_of(splits: Splits, prepare: Callable[..., Job], skip: int = 0) -> Callable[[], object]:
+    """The update of a job, on one batch (the first after `skip`).
 
     At its first step, and then at every eighth, a GAN also has a gradient penalty: that is no usual step.
     """
-    recipe, rng = recipes.recipe(name), runtime.seed(0)
-    job = recipe.prepare(recipe.load_data(), accelerate(), rng)
+    rng = runtime.seed(0)
+    job = prepare(splits, accelerate(), rng)
     batch = on_device(next(islice(job.batches, skip, None)))
     return lambda: job.update(batch)
-
-
-def dense_vae_step() -> Callable[[], object]:
-    """Forward, loss, backward, Adam."""
-    device = runtime.device()
-    vae, x = mlp_vae().to(device), torch.rand(128, 1, 28, 28, device=device) * 2 - 1
-    optimizer = torch.optim.Adam(vae.parameters(), fused=True)
-
-    def step():
-        with runtime.autocast():
-            outputs = vae(x, torch.randn(128, vae.latent_dim, device=device))
-        logits, mu, logvar = (output.float() for output in outputs)
-        loss = losses.vae_loss(logits, x, mu, logvar)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step

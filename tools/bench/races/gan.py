@@ -82,11 +82,15 @@ def dense_discriminator() -> nn.Sequential:
     return nn.Sequential(mlp_discriminator(), nn.Flatten(0))
 
 
-def with_momentum(job) -> None:
-    """Adam as in the tutorials."""
-    for name in ("for_g", "for_d"):
-        for group in job.parts[name].param_groups:
-            group["betas"] = (0.5, 0.999)
+def with_betas(*betas: float) -> Callable:
+    """Adam with these decays of its two averages, in both networks."""
+
+    def changed(job) -> None:
+        for name in ("for_g", "for_d"):
+            for group in job.parts[name].param_groups:
+                group["betas"] = betas
+
+    return changed
 
 
 def but(
@@ -117,7 +121,8 @@ ROWS = {
     "ours but no patches": but(G=Transposed, D=Strided),
     "ours but no R1": but(r1=0.0),
     "ours but no averaging": but(average=False),
-    "ours but momentum": but(changed=with_momentum),
+    "ours but momentum 0.5": but(changed=with_betas(0.5, 0.99)),
+    "ours but the tutorials' betas (0.5, 0.999)": but(changed=with_betas(0.5, 0.999)),
     "ours but a constant learning rate": but(schedule=False),
     "ours but float32": but(fp32=True),
 }

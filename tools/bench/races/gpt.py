@@ -84,32 +84,49 @@ def finish(model, job: Job, seconds: float, splits, factor: Callable[[int, float
     return {"steps": step, **recipe.metrics(model.eval(), splits)}
 
 
-def ours_but(change: Callable, seconds: float, seed: int) -> dict:
-    """Our recipe after `change(model)`, which may return (another model, job or None, rate or None)."""
+def ours_but(change: Callable, seconds: float, seed: int, **training: float) -> dict:
+    """Our recipe after `change(model)`, which may return (another model, job or None, rate or None).
+
+    `training` replaces numbers of the recipe's.
+    Batches hold as many characters as the recipe's, whatever the context.
+    """
     splits, rng = recipe.load_data(), runtime.seed(seed)
     model, job, rate = change(recipe.build(splits.characters))
-    stream = pieces(splits, recipe.CONTEXT, recipe.BATCH, rng)
-    job = language_model(model, stream, accelerate(), "") if job is None else job(model, stream)
+    stream = pieces(splits, model.context, recipe.BATCH * recipe.CONTEXT // model.context, rng)
+    job = (
+        language_model(model, stream, accelerate(), "", **(recipe.TRAINING | training))
+        if job is None
+        else job(model, stream)
+    )
     rate = rate or linear_decay
     return finish(model, job, seconds, splits, lambda _, used: rate(used))
 
 
 def adam_for_all(model: FastGPT):
-    """Adam for the matrices too, at the rate of the head."""
+    """Adam for the matrices too, at the rate of the head; weights shrink by as much per step as with Muon."""
 
     def job(model, stream):
-        tables = [model.token.weight, model.pair.weight]
-        rest = [p for p in model.parameters() if all(p is not t for t in tables)]
-        groups = [{"params": tables, "lr": 0.01}, {"params": rest, "lr": 0.003}]
-        return plain(model, [torch.optim.Adam(groups, betas=(0.9, 0.95), fused=True)], stream)
+        tables, matrices = (
+            [model.token.weight, model.pair.weight],
+            [p for p in model.blocks.parameters() if p.ndim == 2],
+        )
+        known = {id(p) for p in [*tables, *matrices]}
+        ours, lr = recipe.TRAINING, 0.003
+        groups = [
+            {"params": tables, "lr": 0.01, "weight_decay": ours["table_decay"]},
+            {"params": matrices, "lr": lr, "weight_decay": ours["decay"] * ours["muon_lr"] / lr},
+            {"params": [p for p in model.parameters() if id(p) not in known], "lr": lr, "weight_decay": 0.0},
+        ]
+        return plain(model, [torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)], stream)
 
     return model, job, None
 
 
 def other_model(model: FastGPT, **changes):
     """Our recipe's network, built with other arguments."""
-    v = len(model.characters)
-    return FastGPT(v, **{"context": recipe.CONTEXT, "pairs": v * v} | changes), None, None
+    v, pairs = model.token.num_embeddings, model.pair.num_embeddings
+    ours = {"context": recipe.CONTEXT, "layers": recipe.LAYERS, "pairs": pairs}
+    return FastGPT(v, **(ours | changes)), None, None
 
 
 class WithGELU(gpt_fast.MLP):
@@ -150,6 +167,9 @@ def learned_positions(model: FastGPT):
 ROWS = {
     "published": published,
     "Adam for Muon": partial(ours_but, adam_for_all),
+    "context 64": partial(ours_but, partial(other_model, context=64)),
+    "4 layers": partial(ours_but, partial(other_model, layers=4)),
+    "no weight decay": partial(ours_but, lambda model: (model, None, None), decay=0.0, table_decay=0.0),
     "no pairs": partial(ours_but, partial(other_model, pairs=0)),
     "GELU for ReLU squared": partial(ours_but, gelu),
     "learned positions for rotary": partial(ours_but, learned_positions),

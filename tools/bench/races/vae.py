@@ -7,6 +7,7 @@ from loop import ablation, on_device, run_for
 
 from aigc_lib import data, losses, recipes, runtime
 from aigc_lib.models.vae import mlp_vae
+from aigc_lib.training.run import Job
 
 recipe = recipes.recipe("vae")
 BASELINE_BATCH, BASELINE_LR = 128, 1e-3
@@ -39,18 +40,24 @@ def published(seconds: float, seed: int, ours_otherwise: bool = False) -> dict:
     return {"steps": steps, **recipe.metrics(vae.eval(), splits)}
 
 
-def but(build: Callable = recipe.build, schedule: bool = True, fp32: bool = False, **other: object) -> Callable:
-    """Our recipe but for one thing."""
+def but(build: Callable = recipe.build, job: dict | None = None, **other) -> Callable:
+    """Our recipe but for one thing: the network, an argument of `elbo_job`, or one of `ablation`."""
 
     def contender(seconds: float, seed: int) -> dict:
         def prepare(splits, accelerator, rng):
-            return recipe.elbo_job(build(), splits, accelerator, rng, **other)
+            return recipe.elbo_job(build(), splits, accelerator, rng, **(job or {}))
 
         splits = recipe.load_data()
-        steps, job = ablation(prepare, splits, seconds, seed, schedule=schedule, fp32=fp32)
-        return {"steps": steps, **recipe.metrics(job.model.eval(), splits)}
+        steps, trained = ablation(prepare, splits, seconds, seed, **other)
+        return {"steps": steps, **recipe.metrics(trained.model.eval(), splits)}
 
     return contender
+
+
+def with_usual_beta2(job: Job) -> None:
+    """Adam's second average as long as PyTorch's default has it; the recipe's forgets ten times faster."""
+    for group in job.parts["optimizer"].param_groups:
+        group["betas"] = (0.9, 0.999)
 
 
 ROWS = {
@@ -58,8 +65,8 @@ ROWS = {
     "plain baseline, our precision and schedule": lambda seconds, seed: published(seconds, seed, True),
     "ours but the dense network": but(build=lambda: mlp_vae(latent_dim=20, hidden=400)),
     "ours but a constant learning rate": but(schedule=False),
-    "ours but a peak learning rate of 1e-3": but(lr=BASELINE_LR),
-    "ours but batches of 128": but(batch_size=BASELINE_BATCH),
-    "ours but Adam's usual beta2 of 0.999": but(betas=(0.9, 0.999)),
+    "ours but a peak learning rate of 1e-3": but(job={"lr": BASELINE_LR}),
+    "ours but batches of 128": but(job={"batch_size": BASELINE_BATCH}),
+    "ours but Adam's usual beta2": but(changed=with_usual_beta2),
     "ours but float32": but(fp32=True),
 }
