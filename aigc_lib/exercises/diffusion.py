@@ -78,53 +78,53 @@ def log_snr_schedule(answer):
 
 @exercise
 def jump(answer):
-    """answer(xs, s, t, eps, alpha_bar): xs at times s -> (B, C, H, W) at times t."""
+    """answer(xr, r, t, eps, alpha_bar): xr at times r -> (B, C, H, W) at times t."""
     alpha_bar = diffusion.cosine_schedule(50)
     for shape in [(4, 1, 3, 5), (1, 2, 2, 2), (3, 1, 2, 3)]:  # the last has B = W
-        xs, eps = torch.randn(shape), torch.randn(shape)
-        s = torch.randint(0, 20, shape[:1])
-        t = s + torch.randint(1, 25, shape[:1])
-        a, b = (alpha_bar[time].view(-1, 1, 1, 1) for time in (s, t))
+        xr, eps = torch.randn(shape), torch.randn(shape)
+        r = torch.randint(0, 20, shape[:1])
+        t = r + torch.randint(1, 25, shape[:1])
+        a, b = (alpha_bar[time].view(-1, 1, 1, 1) for time in (r, t))
         keep = b / a
-        got = call(answer, xs, s, t, eps, alpha_bar)
-        expect_shape(got, shape, "like the pictures")
-        true = keep.sqrt() * xs + (1 - keep).sqrt() * eps
+        got = call(answer, xr, r, t, eps, alpha_bar)
+        expect_shape(got, shape, "like the images")
+        true = keep.sqrt() * xr + (1 - keep).sqrt() * eps
         expect_finite(
             got, "Something under a root is negative: alpha_bar falls with time."
         )
-        along = (alpha_bar[t] / alpha_bar[s]).expand(shape[-1])
+        along = keep.flatten() if shape[0] == shape[-1] else torch.ones(shape[-1])
         slips = [
             (
-                b.sqrt() * xs + (1 - b).sqrt() * eps,
-                "You treat x_s as if it were x_0: part of the shrinking "
+                b.sqrt() * xr + (1 - b).sqrt() * eps,
+                "You treat x_r as if it were x_0: part of the shrinking "
                 "is done already.",
             ),
             (
-                keep.sqrt() * xs + (1 - b).sqrt() * eps,
-                "The noise is too much: x_s holds some already, and it is shrunk too.",
+                keep.sqrt() * xr + (1 - b).sqrt() * eps,
+                "The noise is too much: x_r holds some already, and it is shrunk too.",
             ),
             (
-                keep.sqrt() * xs + ((1 - b).sqrt() - (1 - a).sqrt()) * eps,
+                keep.sqrt() * xr + ((1 - b).sqrt() - (1 - a).sqrt()) * eps,
                 "You subtract standard deviations: variances add up.",
             ),
             (
-                keep.sqrt() * xs + (a - b).sqrt() * eps,
-                "The noise in x_s is shrunk on the way too: the variance of "
+                keep.sqrt() * xr + (a - b).sqrt() * eps,
+                "The noise in x_r is shrunk on the way too: the variance of "
                 "the new noise is not the difference of the two.",
             ),
             (
-                keep * xs + (1 - keep) * eps,
+                keep * xr + (1 - keep) * eps,
                 "Those are shares of the variance: x is multiplied by their roots.",
             ),
             (
-                along.sqrt() * xs + (1 - along).sqrt() * eps,
-                "Your factors run along the width of the pictures: give them the shape "
+                along.sqrt() * xr + (1 - along).sqrt() * eps,
+                "Your factors run along the width of the images: give them the shape "
                 "(B, 1, 1, 1).",
             ),
         ]
-        hint = "If x_s has variance 1, x_t must have variance 1: check your two factors"
+        hint = "If x_r has variance 1, x_t must have variance 1: check your two factors"
         compare(got, true, slips, f"{hint}, squared.")
-    return "With s = t - 1 this is one step, and from the datum it is the closed form."
+    return "With r = t - 1 this is one step, and from the datum it is the closed form."
 
 
 @exercise

@@ -26,7 +26,7 @@ def step_back(answer):
         t, shape = torch.tensor(times), (len(times), 1, 2, 3)
         xt, x0, z = torch.randn(shape), torch.randn(shape), torch.randn(shape)
         got = call(answer, xt, x0, t, z, alpha_bar)
-        expect_shape(got, shape, "like the pictures")
+        expect_shape(got, shape, "like the images")
         expect_finite(got, "What is alpha_bar before the first step? See t = 0.")
         mean, variance = diffusion.posterior(x0, xt, t, alpha_bar)
         beta = diffusion.at(diffusion.betas(alpha_bar), t, xt)
@@ -35,7 +35,7 @@ def step_back(answer):
         slips = [
             (
                 mean + beta.sqrt() * z,
-                "You add noise at t = 0: what comes before is the picture itself.",
+                "You add noise at t = 0: what comes before is the image itself.",
             ),
             (
                 mean + variance.sqrt() * z,
@@ -93,7 +93,7 @@ def bound_term(answer):
         before = now + torch.rand(shape[0]) + 0.1
         got = call(answer, x0, guess, before, now)
         if got.shape == (shape[0],) and shape[0] > 1:
-            raise Wrong("You return one value per picture: average over the batch.")
+            raise Wrong("You return one value per image: average over the batch.")
         expect_shape(got, (), "one number: the mean over the batch")
         squares = (x0 - guess).square().flatten(1)
         loss = 0.5 * (before - now)
@@ -108,7 +108,7 @@ def bound_term(answer):
             ((loss * squares.sum(1)).sum(), "You sum over the batch: average."),
             (
                 (loss * squares.mean(1)).mean(),
-                "You average over the pixels: nats of a picture add up over them.",
+                "You average over the pixels: nats of an image add up over them.",
             ),
             (
                 (0.5 * now * squares.sum(1)).mean(),
@@ -116,7 +116,7 @@ def bound_term(answer):
             ),
             (
                 loss.mean() * squares.sum(1).mean(),
-                "You average factor and error apart: each picture has its own factor.",
+                "You average factor and error apart: each image has its own factor.",
             ),
             (
                 (loss * squares.sum(1).sqrt()).mean(),
@@ -182,15 +182,15 @@ def _log_density(data: Tensor, a: float):
 def class_posterior(answer):
     """answer(xt, a, data, labels, K): (B, P), (N, P), (N,) -> (B, K), p(y | x_t)."""
     for b, n, a in [(4, 9, 0.5), (3, 12, 0.1), (5, 8, 0.9999)]:
-        data, K = 2 * torch.randn(n, 6), 3
+        data, K = 0.7 * torch.randn(n, 6), 3  # so that several points are probable
         labels = torch.cat([torch.tensor([0, 0, 0, 0, 1, 2]), torch.arange(n - 6) % 2])
         start = data[torch.randint(n, (b,))]
         xt = math.sqrt(a) * start + math.sqrt(1 - a) * torch.randn(b, 6)
         xt[0] = 3 * torch.randn(6)  # far from all data
         got = call(answer, xt, a, data, labels, K)
         if got.shape == (K, b) and K != b:
-            raise Wrong("Your result is transposed: pictures are the rows.")
-        expect_shape(got, (b, K), "one probability per class for each picture")
+            raise Wrong("Your result is transposed: images are the rows.")
+        expect_shape(got, (b, K), "one probability per class for each image")
         expect_finite(
             got,
             "All exponentials are 0 under weak noise, and you divide by their sum: "
@@ -221,7 +221,7 @@ def class_posterior(answer):
             ),
             (
                 _softmax(torch.cdist(xt, data) ** 2, 2 * (1 - a)) @ per_class,
-                "The noisy pictures lie around the *shrunk* data: multiply by the root "
+                "The noisy images lie around the *shrunk* data: multiply by the root "
                 "of alpha_bar.",
             ),
             (
@@ -238,7 +238,7 @@ def class_posterior(answer):
         if not same(got.sum(1), torch.ones(b)):
             slips.append((got, "The rows must add up to 1."))
         compare(got, true, slips, "Under weak noise at a datum, its class has all.")
-    return "An exact classifier of noisy pictures, without training."
+    return "An exact classifier of noisy images, without training."
 
 
 def _softmax(squares: Tensor, width: float) -> Tensor:
