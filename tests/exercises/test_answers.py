@@ -4,6 +4,7 @@ import re
 
 import answers_attention
 import answers_data
+import answers_diffusion
 import answers_gan
 import answers_gan_family
 import answers_gpt
@@ -24,6 +25,7 @@ CHAPTERS = [
     answers_transformer,
     answers_tokenizers,
     answers_gpt,
+    answers_diffusion,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 
