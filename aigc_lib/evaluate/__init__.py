@@ -13,18 +13,20 @@ from aigc_lib.evaluate.samples import (
     measure,
     precision_recall,
 )
-from aigc_lib.evaluate.text import text_loss
+from aigc_lib.evaluate.text import masked_loss, rhymes, text_loss
 
 __all__ = [
     "class_entropy",
     "density_coverage",
     "frechet_distance",
     "iwae_bound",
+    "masked_loss",
     "measure",
     "modes_held",
     "negative_elbo",
     "precision_recall",
     "race_rows",
     "recorded",
+    "rhymes",
     "text_loss",
 ]
