@@ -155,6 +155,19 @@ def test_tokens_can_be_seen():
     assert boxes == ["\u00b7the", "e6 98", "春", "&lt;i&gt;", "\u21b5", "x"] and "a&lt;b (5): " in html
 
 
+def test_heatmaps_stand_side_by_side_with_names_labels_and_crosses():
+    tables = {"one": torch.eye(3), "two": torch.full((3, 3), 1 / 3)}
+    crossed = {"one": torch.zeros(3, 3, dtype=torch.bool), "two": torch.eye(3) > 0}
+    html = show.heatmaps(tables, rows="asks", columns="reads", labels="abc", crossed=crossed, alt="two maps").data
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", html)
+    assert texts.count("×") == 3 and texts.count("reads") == 2 and texts.count("asks") == 1
+    assert {"one", "two"} <= set(texts) and texts.count("b") == 3 and 'aria-label="two maps"' in html
+    assert html.count("<image ") == 2
+    for bad in (torch.zeros(2), torch.full((2, 2), 2.0), torch.tensor([[math.nan]])):
+        with pytest.raises(ValueError, match="table 'bad' has shape"):
+            show.heatmaps({"bad": bad}, rows="", columns="", alt="x")
+
+
 def test_players_script_closes_what_it_opens():
     code = re.sub(r"//.*|'[^'\n]*'", "", script())
     open_ones, closes = [], {")": "(", "]": "[", "}": "{"}

@@ -4,9 +4,10 @@ import re
 from collections import Counter
 
 import pytest
+from builders import rhymes as rhymes_builder
 from builders import tang as tang_builder
 
-from aigc_lib import data
+from aigc_lib import data, evaluate
 
 
 def test_shakespeare_is_a_megabyte_of_dialogue():
@@ -58,6 +59,70 @@ def test_conversion_takes_phrases_before_characters(tmp_path):
     (tmp_path / "TSCharacters.txt").write_text("乾\t干 乾\n風\t风\n鸂\t㶉\n", "utf-8")
     (tmp_path / "TSPhrases.txt").write_text("乾坤\t乾坤\n", "utf-8")
     assert tang_builder.converter(tmp_path)("乾坤風乾鸂鴈") == "乾坤风干鸂雁"
+
+
+FINALS = {
+    "xuě": "üe",
+    "yè": "ie",
+    "yú": "ü",
+    "wū": "u",
+    "nǚ": "ü",
+    "lǜ": "ü",
+    "liú": "iu",
+    "zhī": "-i",
+    "rì": "-i",
+    "xī": "i",
+    "ér": "er",
+    "àn": "an",
+    "yuán": "üan",
+    "wēng": "eng",
+    "xiōng": "iong",
+    "shuāng": "uang",
+    "hē": "e",
+    "wǒ": "o",
+}
+
+
+def test_finals_of_syllables_with_their_tricks_of_spelling():
+    assert {reading: rhymes_builder.final_of(reading) for reading in FINALS} == FINALS
+    assert rhymes_builder.final_of("ńg") is None and rhymes_builder.final_of("") is None
+    assert set(FINALS.values()) <= set(rhymes_builder.CLASS) and len(rhymes_builder.CLASSES) == 14
+
+
+def test_every_character_of_the_quatrains_has_one_rhyme_class():
+    classes = data.rhyme_classes()
+    found = {c for poem in data.tang() for line in poem.lines for c in line}
+    assert set(classes) <= found and len(found - set(classes)) <= 5
+    assert set(classes.values()) == set(rhymes_builder.CLASSES)
+    assert [classes[c] for c in "花波雪开微高楼山春霜东飞诗湖"] == list("麻波皆开微豪尤寒文唐庚微支姑")
+
+
+POEMS = {
+    "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。": True,
+    "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。": True,
+    "床前明月光，疑是地上霜。举头望明月，低头思故乡。": True,
+    "床前明月光，疑是地上霜。举头望明月，低头思故人。": False,
+    "床前明月光，疑是地上霜。举头望明月，低头思故霜。": False,  # one character twice
+}
+
+
+@pytest.mark.parametrize("poem, wanted", POEMS.items())
+def test_rhymes_of_famous_quatrains(poem, wanted):
+    assert evaluate.rhymes(poem) is wanted
+    assert evaluate.rhymes(poem.replace("，", " ").replace("。", "\n")) is wanted
+
+
+def test_most_quatrains_rhyme_in_modern_sound_and_exchanged_lines_do_not():
+    poems = data.tang()
+    whole = [evaluate.rhymes(str(poem)) for poem in poems]
+    mixed = [evaluate.rhymes("，".join((*a.lines[:3], b.lines[3]))) for a, b in zip(poems, poems[500:], strict=False)]
+    assert sum(whole) / len(whole) > 0.6 and sum(mixed) / len(mixed) < 0.2
+
+
+@pytest.mark.parametrize("poem, message", [("春眠", "1 lines: expected 4"), ("一，二，三，x", "'x': not in the table")])
+def test_rhymes_names_what_is_no_quatrain(poem, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.rhymes(poem)
 
 
 def test_own_text(tmp_path):

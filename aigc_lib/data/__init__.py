@@ -6,9 +6,16 @@ Nothing is downloaded.
 from aigc_lib.data import bpe, tokenizers, toy
 from aigc_lib.data.batches import batches
 from aigc_lib.data.files import DataFileError, checksum, load_arrays, load_text
+from aigc_lib.data.gaps import hide
 from aigc_lib.data.mnist import mnist
 from aigc_lib.data.own import own_images
-from aigc_lib.data.text import Poem, own_text, shakespeare, tang
+from aigc_lib.data.text import (
+    Poem,
+    own_text,
+    rhyme_classes,
+    shakespeare,
+    tang,
+)
 from aigc_lib.data.windows import windows
 
 __all__ = [
@@ -17,11 +24,13 @@ __all__ = [
     "batches",
     "bpe",
     "checksum",
+    "hide",
     "load_arrays",
     "load_text",
     "mnist",
     "own_images",
     "own_text",
+    "rhyme_classes",
     "shakespeare",
     "tang",
     "tokenizers",

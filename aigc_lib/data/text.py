@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from aigc_lib.data.files import load_text
@@ -39,6 +40,18 @@ def tang() -> list[Poem]:
         Poem(tuple(re.findall(r"\w+", text)), title, author)
         for author, title, text in rows
     ]
+
+
+@cache
+def rhyme_classes() -> dict[str, str]:
+    """The rhyme class of each character of the quatrains, by its modern sound.
+
+    The classes are the fourteen of 中华新韵 (2005): what follows the initial and the
+    medial of a syllable, without its tone. Of several readings the first that the
+    package pypinyin lists counts.
+    """
+    rows = [row.split("\t") for row in load_text("rhymes").splitlines()]
+    return {character: name for name, characters in rows for character in characters}
 
 
 def own_text(file: str | Path, at_least: int = 1) -> str:

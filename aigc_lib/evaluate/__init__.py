@@ -16,7 +16,7 @@ from aigc_lib.evaluate.samples import (
     measure,
     precision_recall,
 )
-from aigc_lib.evaluate.text import text_loss
+from aigc_lib.evaluate.text import masked_loss, rhymes, text_loss
 
 __all__ = [
     "class_entropy",
@@ -25,8 +25,12 @@ __all__ = [
     "grid_bits",
     "inception_score",
     "iwae_bound",
+<<<<<<< HEAD
     "jpeg",
     "kid",
+=======
+    "masked_loss",
+>>>>>>> w/h11
     "measure",
     "modes_held",
     "negative_elbo",
@@ -36,5 +40,6 @@ __all__ = [
     "psnr",
     "race_rows",
     "recorded",
+    "rhymes",
     "text_loss",
 ]

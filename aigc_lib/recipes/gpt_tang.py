@@ -1,18 +1,18 @@
 """A GPT on Tang quatrains, one poem a row, of the commonest 2,500 characters."""
 
-from collections import Counter
-
 import torch
 
 from aigc_lib import data
-from aigc_lib.data.tokenizers import CharTokenizer
 from aigc_lib.losses import next_token_loss
 from aigc_lib.models.gpt_fast import FastGPT
 from aigc_lib.training.language import language_model
+from aigc_lib.training.poems import quatrains as load_data
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, CONTEXT, V = 1_000, 48, 33, 2_500
+__all__ = ["LEANS_ON", "STEPS", "build", "load_data", "metrics", "prepare"]
+
+STEPS, BATCH, CONTEXT = 1_000, 48, 33
 LEANS_ON = ()
 
 
@@ -21,22 +21,6 @@ def build(characters: str) -> FastGPT:
     model = FastGPT(len(characters), CONTEXT)
     model.characters = characters
     return model
-
-
-def load_data(own=None) -> Splits:
-    """Rows (N, 34): a line end, a poem on one line, line ends. A tenth is held out."""
-    if own is not None:
-        raise ValueError(f"file {own}: this recipe has its own poems; try gpt")
-    poems = [str(poem).replace("\n", "") for poem in data.tang()]
-    counts = Counter("".join(poems))
-    tokenizer = CharTokenizer("\n" + "".join(c for c, _ in counts.most_common(V - 1)))
-    known = [poem for poem in poems if tokenizer.ids.keys() >= set(poem)]
-    lines = ["\n" + poem.ljust(CONTEXT, "\n") for poem in known]
-    rows = torch.tensor([tokenizer.encode(line) for line in lines])
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
-    cut = len(rows) * 9 // 10
-    parts = (rows[:cut],), (rows[cut:],)
-    return Splits(*parts, data.checksum("tang"), tokenizer.characters)
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:

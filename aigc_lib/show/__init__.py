@@ -9,6 +9,7 @@ from aigc_lib.show.bugs import expect_error
 from aigc_lib.show.claim import claim
 from aigc_lib.show.explore import explore
 from aigc_lib.show.figures import COLORS, figure
+from aigc_lib.show.heatmaps import heatmaps
 from aigc_lib.show.images import grid, row
 from aigc_lib.show.player import player, text_player
 from aigc_lib.show.points import labelled
@@ -24,7 +25,11 @@ __all__ = [
     "explore",
     "figure",
     "grid",
+<<<<<<< HEAD
     "labelled",
+=======
+    "heatmaps",
+>>>>>>> w/h11
     "player",
     "probabilities",
     "row",
