@@ -25,12 +25,9 @@ __all__ = [
     "grid_bits",
     "inception_score",
     "iwae_bound",
-<<<<<<< HEAD
     "jpeg",
     "kid",
-=======
     "masked_loss",
->>>>>>> w/h11
     "measure",
     "modes_held",
     "negative_elbo",

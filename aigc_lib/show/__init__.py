@@ -25,11 +25,8 @@ __all__ = [
     "explore",
     "figure",
     "grid",
-<<<<<<< HEAD
     "labelled",
-=======
     "heatmaps",
->>>>>>> w/h11
     "player",
     "probabilities",
     "row",
