@@ -6,8 +6,7 @@ recipes       one file per published checkpoint
 training      what all recipes share
 fit  sample  evaluate     receive networks and features as arguments
 models        the networks
-diffusion     noise schedules, the forward process and its exact denoiser
-losses        tensor in, tensor out
+diffusion  losses         tensor in, tensor out
 nn            layers that two or more networks share
 data          the data sets that ship with the course
 runtime       seed, device, precision, budget
