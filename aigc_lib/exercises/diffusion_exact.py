@@ -69,7 +69,7 @@ def step_back(answer):
         if same(got[t > 0], true[t > 0]):
             hint = "It is right where t > 0: look at t = 0, where x_0 must come out."
         compare(got, true, slips, hint)
-    return "The smallest and the largest sensible variance draw alike, with many steps."
+    return "With many steps this variance draws about as well as the posterior's."
 
 
 def _step_with_wrapped_index(
