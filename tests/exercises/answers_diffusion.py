@@ -225,7 +225,7 @@ WRONG = {
     "bound_term": [
         (lambda x, g, b, n: -cost(x, g, b, n).mean(), "sign"),
         (lambda x, g, b, n: 2 * cost(x, g, b, n).mean(), "factor of two"),
-        (lambda x, g, b, n: cost(x, g, b, n), "one value per picture|shape"),
+        (lambda x, g, b, n: cost(x, g, b, n), "one value per image|shape"),
         (lambda x, g, b, n: cost(x, g, b, n).mean() / x[0].numel(), "average over the pixels"),
         (lambda x, g, b, n: cost(x, g, 2 * n, n).mean(), "SNR at t alone"),
         (lambda x, g, b, n: cost(x, g, b, n).sum() + 0.1, "off"),
