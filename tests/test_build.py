@@ -238,6 +238,7 @@ def test_stress_counts_failed_claims_and_leaves_out_what_has_not_changed(root, t
     assert [run["seed"] for run in runs] == [1, 2, 3, 4]
     assert [run["failed"] for run in runs] == [[], [], ["line 17: ✗ it always holds"], []]
     assert "4 runs" in stress.summary(record) and "line 17: 1 of 4 runs" in stress.summary(record)
+    assert all(0 < run["processor_seconds"] <= 2 * run["seconds"] for run in runs)
     capsys.readouterr()
     stress.stress(root, record_file, ["a"], 4, MACHINE)
     assert "starts" not in capsys.readouterr().out  # nothing changed

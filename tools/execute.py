@@ -4,10 +4,12 @@
 
 OUT/page.ipynb    the page with its outputs, as far as it came
 OUT/opened.txt    every file of the repository that the kernel opened, one a line
+OUT/processor.txt seconds of processor time that the kernel took, its threads together
 
 A cell that fails ends the page; the error stands in its outputs, as in a notebook run by hand.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -71,6 +73,8 @@ def main() -> None:
     page, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     root = Path(sys.argv[3]).resolve() if len(sys.argv) > 3 else ROOT
     nbformat.write(execute(page, out, root), out / "page.ipynb")
+    spent = os.times()
+    (out / "processor.txt").write_text(f"{spent.children_user + spent.children_system:.1f}\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,10 @@ def result(root: Path, chapter: str, conditions: dict, done: Finished, out: Path
     page = f"chapters/{chapter}"
     problems = problems_of(nb, page, (root / f"{page}.md").read_text())
     failed = [f"line {problem.line}: {problem.message}" for problem in problems]
-    return {**conditions, "seconds": round(done.seconds, 1), "failed": failed}, opened_files(out / "opened.txt", root)
+    # What one thread needs, also when other processes take turns with it.
+    spent = {"processor_seconds": float((out / "processor.txt").read_text())}
+    run = {**conditions, "seconds": round(done.seconds, 1), **spent, "failed": failed}
+    return run, opened_files(out / "opened.txt", root)
 
 
 def current(root: Path, record_file: Path, machine: dict) -> tuple[dict, dict]:
@@ -121,9 +124,11 @@ def summary(chapters: dict) -> str:
     for chapter, entry in chapters.items():
         seconds = [run["seconds"] for run in entry["runs"]]
         low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+        alone = [run.get("processor_seconds", run["seconds"]) for run in entry["runs"] if run["threads"] == 1]
         failed = Counter(line.split(": ✗")[0] for run in entry["runs"] for line in run["failed"])
         lines.append(
             f"{chapter:12} {len(seconds)} runs, {low:.0f} / {middle:.0f} / {high:.0f} s (min, median, max), "
+            f"one thread at most {max(alone):.0f} s of processor time, "
             f"{'no claim failed' if not failed else 'FAILED:'}"
         )
         lines += [f"    {where}: {count} of {len(seconds)} runs" for where, count in failed.items()]
