@@ -56,7 +56,7 @@ def race_rows(record: dict, keys: list[str]) -> list[list[object]]:
 
 
 def _entry(mean: dict, sd: dict, key: str) -> str:
-    digits = 0 if key.endswith(("steps", "per_second")) else 2
+    digits = 0 if key == "steps" else 2
     if key not in mean:
         return ""
     return f"{mean[key]:.{digits}f} ± {sd[key]:.{digits}f}"
