@@ -8,6 +8,8 @@ import answers_diffusion
 import answers_gan
 import answers_gan_family
 import answers_gpt
+import answers_guidance
+import answers_samplers
 import answers_tokenizers
 import answers_transformer
 import answers_vae
@@ -26,6 +28,8 @@ CHAPTERS = [
     answers_tokenizers,
     answers_gpt,
     answers_diffusion,
+    answers_samplers,
+    answers_guidance,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 
