@@ -6,7 +6,8 @@ import pytest
 from pages import ROOT, Executed, file_digest, with_code
 
 RESULTS, CHECKPOINTS = "aigc_lib/evaluate/results", "aigc_lib/recipes/checkpoints"
-CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae", "diffusion"}
+DIFFUSION = {"diffusion", "samplers", "guidance"}
+CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae"} | DIFFUSION
 TEXT = {"attention", "transformer", "tokenizers", "gpt"}
 
 
@@ -40,7 +41,7 @@ def again(changed):
         ("aigc_lib/recipes/stylegan.py", {"gan_family"}),
         ("aigc_lib/training/adversarial.py", {"data", "gan", "gan_family"}),
         ("aigc_lib/show/player.js", CHAPTERS | TEXT | {"speed"}),
-        ("aigc_lib/models/classifier.py", {"data", "diffusion", "gan", "gan_family", "vae"}),
+        ("aigc_lib/models/classifier.py", CHAPTERS - {"warmup"}),
         ("aigc_lib/exercises/vae.py", {"vae"}),
         ("aigc_lib/exercises/gan_family.py", {"gan_family"}),
         ("aigc_lib/exercises/verdict.py", CHAPTERS | TEXT),
@@ -53,9 +54,9 @@ def again(changed):
         ("aigc_lib/data/shipped/rhymes.txt", {"gpt"}),
         (f"{CHECKPOINTS}/stylegan.safetensors", {"diffusion", "gan_family"}),
         (f"{CHECKPOINTS}/vae.safetensors", {"diffusion", "vae"}),
-        (f"{CHECKPOINTS}/digits.safetensors", {"data", "diffusion", "gan", "gan_family", "vae"}),
-        ("aigc_lib/models/unet_fast.py", {"diffusion"}),
-        (f"{CHECKPOINTS}/ddpm_mnist.safetensors", {"diffusion"}),
+        (f"{CHECKPOINTS}/digits.safetensors", CHAPTERS - {"warmup"}),
+        ("aigc_lib/models/unet_fast.py", DIFFUSION),
+        (f"{CHECKPOINTS}/ddpm_mnist.safetensors", DIFFUSION),
         (f"{RESULTS}/vae.json", {"vae"}),
         (f"{RESULTS}/speed.json", {"speed"}),
         ("aigc_lib/recipes/__main__.py", set()),  # the command line
