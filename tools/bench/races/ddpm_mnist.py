@@ -27,18 +27,12 @@ from aigc_lib.training.denoising import denoising, draw, middle_times
 recipe = recipes.recipe("ddpm_mnist")
 SAMPLES = int(os.environ.get("SAMPLES", "1000"))
 BASELINE_STEPS, STEPS = 50, 20  # of DDIM
-IMAGES = False  # the row of real digits is the one below, with as many images as the others have
+IMAGES = False  # the chapter measures real digits, as many as the rows have
 
 
 def uniform_times(batch: int, n: int, rng: torch.Generator) -> Tensor:
     """Every time as often as any other (Ho et al. 2020)."""
     return torch.randint(n, (batch,), generator=rng)
-
-
-def real(seconds: float, seed: int) -> dict:
-    """Training digits in place of samples."""
-    images = data.mnist("train")[0][:SAMPLES]
-    return evaluate.measure(images, held_out(), recipes.digit_features())
 
 
 def held_out() -> Tensor:
@@ -142,7 +136,6 @@ def replaced(module: ModuleType, name: str, other: Callable) -> None:
 
 
 ROWS = {
-    "training digits in place of samples": real,
     "published": published,
     "plain baseline, our schedule": partial(published, schedule=True),
     "plain baseline, our memory layout": partial(published, last=True),
