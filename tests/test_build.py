@@ -249,6 +249,9 @@ def test_stress_counts_failed_claims_and_leaves_out_what_has_not_changed(root, t
     assert [run["seed"] for run in record["a"]["runs"]] == [1]  # from the beginning
     assert set(stress.stress(root, record_file, ["a"], 1, MACHINE | {"cpu": "another"})) == {"a"}
     assert set(json.loads(record_file.read_text())) == {"a processor", "another"}  # side by side
+    (root / "aigc_lib" / "low.py").write_text("value = 11\n")
+    stress.stress(root, record_file, ["a"], 1, MACHINE | {"cpu": "a third"})
+    assert set(json.loads(record_file.read_text())) == {"a third"}  # nothing is left of the others
 
 
 def test_stress_plans_all_conditions_in_equal_parts():

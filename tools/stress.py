@@ -76,6 +76,7 @@ def current(root: Path, record_file: Path, machine: dict) -> tuple[dict, dict]:
             if (root / "chapters" / f"{chapter}.md").exists()
             and entry["fingerprint"] == fingerprint(root, chapter, entry["files"])
         }
+    record = {cpu: part for cpu, part in record.items() if part["chapters"]}
     mine = record.setdefault(machine["cpu"], {"chapters": {}})
     mine["machine"] = machine
     return record, mine["chapters"]
