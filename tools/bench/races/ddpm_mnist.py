@@ -103,6 +103,11 @@ def but(
     return contender
 
 
+def ddpm_unet() -> UNet:
+    """The U-Net of DDPM, which is told the class and says v, as ours."""
+    return UNet(classes=10, kind="v")
+
+
 def says_eps() -> FastUNet:
     """Our network, whose output is read as eps."""
     model = recipe.build()
@@ -149,6 +154,6 @@ ROWS = {
     "ours but Adam for Muon": but(by_adam),
     "ours but GroupNorm": but(with_group_norm),
     "ours but no attention": but(without_attention),
-    "ours but the U-Net of DDPM": but(lambda: UNet(classes=10, kind="v")),
+    "ours but the U-Net of DDPM": but(ddpm_unet),
     "ours but float32": but(fp32=True),
 }
