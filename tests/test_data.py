@@ -125,5 +125,5 @@ def test_the_cure_by_git_works_from_where_it_says(copy, monkeypatch, tmp_path):
 
 
 def test_checksum_names_an_unknown_data_set():
-    with pytest.raises(ValueError, match="unknown data set 'cifar'; known: mnist"):
+    with pytest.raises(ValueError, match="unknown data set 'cifar'; known: emoji.npz, mnist"):
         checksum("cifar")

@@ -3,8 +3,9 @@
 Nothing is downloaded.
 """
 
-from aigc_lib.data import bpe, tokenizers, toy
+from aigc_lib.data import bpe, shapes, tokenizers, toy
 from aigc_lib.data.batches import batches
+from aigc_lib.data.emoji import Emoji, emoji
 from aigc_lib.data.files import DataFileError, checksum, load_arrays, load_text
 from aigc_lib.data.gaps import hide
 from aigc_lib.data.mnist import mnist
@@ -20,10 +21,12 @@ from aigc_lib.data.windows import windows
 
 __all__ = [
     "DataFileError",
+    "Emoji",
     "Poem",
     "batches",
     "bpe",
     "checksum",
+    "emoji",
     "hide",
     "load_arrays",
     "load_text",
@@ -32,6 +35,7 @@ __all__ = [
     "own_text",
     "rhyme_classes",
     "shakespeare",
+    "shapes",
     "tang",
     "tokenizers",
     "toy",
