@@ -200,7 +200,7 @@ def test_list_and_show():
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["train", "gpt5"], "unknown recipe 'gpt5'; known: cgan, ddpm_mnist"),
+        (["train", "gpt5"], "unknown recipe 'gpt5'; known: cgan, clip_emoji, clip_shapes"),
         (["show", "gpt5"], "unknown recipe 'gpt5'"),
         (["train", "vae", "--steps", "0"], "steps=0"),
         (["train", "vae", "--seconds", "-1"], "seconds=-1"),

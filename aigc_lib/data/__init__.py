@@ -18,11 +18,13 @@ from aigc_lib.data.text import (
     tang,
 )
 from aigc_lib.data.windows import windows
+from aigc_lib.data.words import Words
 
 __all__ = [
     "DataFileError",
     "Emoji",
     "Poem",
+    "Words",
     "batches",
     "bpe",
     "checksum",

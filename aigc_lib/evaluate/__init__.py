@@ -7,6 +7,7 @@ from aigc_lib.evaluate.coders import grid_bits, jpeg, png_bits, psnr
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.modes import modes_held
 from aigc_lib.evaluate.recorded import origin, race_rows, recorded
+from aigc_lib.evaluate.retrieval import choice, recall
 from aigc_lib.evaluate.samples import (
     class_entropy,
     density_coverage,
@@ -19,6 +20,7 @@ from aigc_lib.evaluate.samples import (
 from aigc_lib.evaluate.text import masked_loss, rhymes, text_loss
 
 __all__ = [
+    "choice",
     "class_entropy",
     "density_coverage",
     "frechet_distance",
@@ -36,6 +38,7 @@ __all__ = [
     "precision_recall",
     "psnr",
     "race_rows",
+    "recall",
     "recorded",
     "rhymes",
     "text_loss",

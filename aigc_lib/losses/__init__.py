@@ -3,6 +3,7 @@
 Sums over dimensions, means over the batch, parts by name.
 """
 
+from aigc_lib.losses.contrastive import contrastive_loss, siglip_loss
 from aigc_lib.losses.diffusion import denoising_loss
 from aigc_lib.losses.gan import (
     discriminator_loss,
@@ -19,6 +20,7 @@ from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
 
 __all__ = [
     "bernoulli_nll",
+    "contrastive_loss",
     "denoising_loss",
     "discriminator_loss",
     "gaussian_kl",
@@ -29,6 +31,7 @@ __all__ = [
     "r1_penalty",
     "relativistic_loss",
     "saturating_generator_loss",
+    "siglip_loss",
     "vae_loss",
     "wasserstein_loss",
 ]

@@ -4,6 +4,7 @@ run           seeds, trains, saves, resumes, measures, writes the checkpoint
 adversarial   the training of two networks against each other, as a `Job`
 language      the training of a language model, as a `Job`
 muon          the optimizer of its matrices
+pairs         pictures with texts, and the training of CLIP, as a `Job`
 poems         Tang quatrains as rows of tokens
 priors        what latent-variable models are measured by
 splits        the data to train on and the held-out data

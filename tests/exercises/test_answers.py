@@ -3,6 +3,7 @@
 import re
 
 import answers_attention
+import answers_clip
 import answers_data
 import answers_diffusion
 import answers_gan
@@ -30,6 +31,7 @@ CHAPTERS = [
     answers_diffusion,
     answers_samplers,
     answers_guidance,
+    answers_clip,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 

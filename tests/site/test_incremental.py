@@ -8,7 +8,7 @@ from pages import ROOT, Executed, file_digest, with_code
 RESULTS, CHECKPOINTS = "aigc_lib/evaluate/results", "aigc_lib/recipes/checkpoints"
 DIFFUSION = {"diffusion", "samplers", "guidance"}
 CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae"} | DIFFUSION
-TEXT = {"attention", "transformer", "tokenizers", "gpt"}
+TEXT = {"attention", "transformer", "tokenizers", "gpt", "clip"}
 
 
 @cache
@@ -36,7 +36,7 @@ def again(changed):
         ("aigc_lib/models/gan.py", {"data", "gan", "gan_family"}),
         ("aigc_lib/models/vae.py", {"vae"}),
         ("aigc_lib/models/stylegan.py", {"gan_family"}),
-        ("aigc_lib/nn/attention.py", {"attention", "gan_family", "transformer"}),
+        ("aigc_lib/nn/attention.py", {"attention", "clip", "gan_family", "transformer"}),
         ("aigc_lib/recipes/gan.py", {"data", "gan", "gan_family"}),
         ("aigc_lib/recipes/stylegan.py", {"gan_family"}),
         ("aigc_lib/training/adversarial.py", {"data", "gan", "gan_family"}),
@@ -47,7 +47,8 @@ def again(changed):
         ("aigc_lib/exercises/verdict.py", CHAPTERS | TEXT),
         ("aigc_lib/show/figures.py", CHAPTERS | TEXT | {"speed"}),
         ("aigc_lib/data/shipped/mnist.npz", CHAPTERS | {"attention", "transformer"}),
-        ("aigc_lib/models/transformer.py", {"transformer"}),
+        ("aigc_lib/models/transformer.py", {"clip", "transformer"}),
+        ("aigc_lib/models/clip.py", {"clip"}),
         ("aigc_lib/models/gpt.py", {"gpt"}),
         ("aigc_lib/models/bert.py", {"transformer"}),
         ("aigc_lib/data/shipped/tang.txt", {"gpt", "tokenizers", "transformer"}),
