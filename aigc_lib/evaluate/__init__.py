@@ -4,6 +4,7 @@ Models and feature networks are arguments; nothing here knows which one it measu
 """
 
 from aigc_lib.evaluate.coders import grid_bits, jpeg, png_bits, psnr
+from aigc_lib.evaluate.codes import code_bits, code_use
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.modes import modes_held
 from aigc_lib.evaluate.recorded import origin, race_rows, recorded
@@ -22,6 +23,8 @@ from aigc_lib.evaluate.text import masked_loss, rhymes, text_loss
 __all__ = [
     "choice",
     "class_entropy",
+    "code_bits",
+    "code_use",
     "density_coverage",
     "frechet_distance",
     "grid_bits",

@@ -17,12 +17,22 @@ from aigc_lib.losses.gan import (
 )
 from aigc_lib.losses.text import next_token_loss
 from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
+from aigc_lib.losses.vqvae import (
+    codebook_loss,
+    commitment_loss,
+    dvae_loss,
+    uniform_kl,
+    vqvae_loss,
+)
 
 __all__ = [
     "bernoulli_nll",
+    "codebook_loss",
+    "commitment_loss",
     "contrastive_loss",
     "denoising_loss",
     "discriminator_loss",
+    "dvae_loss",
     "gaussian_kl",
     "generator_loss",
     "gradient_penalty",
@@ -32,6 +42,8 @@ __all__ = [
     "relativistic_loss",
     "saturating_generator_loss",
     "siglip_loss",
+    "uniform_kl",
     "vae_loss",
+    "vqvae_loss",
     "wasserstein_loss",
 ]

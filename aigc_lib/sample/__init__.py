@@ -1,5 +1,6 @@
 """Draw samples from a model, which is an argument.
 
+codes     images as rows of tokens, drawn from a prior
 diffusion noise taken away step by step: DDPM, DDIM, DPM-Solver++, inpainting
 guidance  a denoiser steered towards a class
 latent    codes drawn from a prior, decoded; walks between codes

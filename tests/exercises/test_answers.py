@@ -14,6 +14,7 @@ import answers_samplers
 import answers_tokenizers
 import answers_transformer
 import answers_vae
+import answers_vqvae
 import answers_warmup
 import pytest
 import torch
@@ -32,6 +33,7 @@ CHAPTERS = [
     answers_samplers,
     answers_guidance,
     answers_clip,
+    answers_vqvae,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 
