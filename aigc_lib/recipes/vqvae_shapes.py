@@ -24,7 +24,7 @@ def load_data(own=None) -> Splits:
     """Pictures of shapes; those of the held-out combinations are held out here too."""
     pairs = shape_pairs(own)
     rng = torch.Generator().manual_seed(0)
-    pictures, _ = data.shapes(TRAINING, generator=rng)
+    pictures, _ = data.shapes.shapes(TRAINING, generator=rng)
     return Splits((pictures,), pairs.held_out[:1], pairs.sha256)
 
 
