@@ -242,7 +242,9 @@ def test_stress_counts_failed_claims_and_leaves_out_what_has_not_changed(root, t
     capsys.readouterr()
     stress.stress(root, record_file, ["a"], 4, MACHINE)
     assert "starts" not in capsys.readouterr().out  # nothing changed
-    (root / "aigc_lib" / "__init__.py").write_text('"""N."""\n\nfrom aigc_lib.other import value\n\n__all__ = ["value"]\n')
+    (root / "aigc_lib" / "__init__.py").write_text(
+        '"""N."""\n\nfrom aigc_lib.other import value\n\n__all__ = ["value"]\n'
+    )
     stress.stress(root, record_file, ["a"], 4, MACHINE)
     assert "starts" not in capsys.readouterr().out  # one name more, which a does not use
     stress.stress(root, record_file, ["a"], 5, MACHINE)

@@ -18,9 +18,8 @@ from aigc_lib.exercises.vqvae_codes import ema_step, fsq_tokens, residual
 
 __all__ = [
     "perplexity",
-    "round_through",
     "ema_step",
-    "gumbel_softmax",
+    "hard_draw",
     "fsq_tokens",
     "residual",
     "image_bits",
@@ -69,86 +68,58 @@ def perplexity(answer):
 
 
 @exercise
-def round_through(answer):
-    """answer(x): (N,) -> (N,), rounded, with the gradient of x."""
-    for n in (5, 1, 40):
-        x = (4 * torch.randn(n)).requires_grad_()
-        got = call(answer, x)
-        expect_shape(got, (n,), "one whole number for each input")
-        if not same(got, x.round()):
-            if same(got, x):
-                raise Wrong("The value is still x: it should be x.round().")
-            raise Wrong("The value is off: it should be x.round().")
-        if not got.requires_grad:
-            raise Wrong(
-                "The value is right, but nothing connects it with x: "
-                "only the correction may be detached."
-            )
-        upstream = torch.randn(n)
-        grad = torch.autograd.grad(got, x, upstream, allow_unused=True)[0]
-        if grad is None:
-            raise Wrong("The value is right, but no gradient reaches x.")
-        if not grad.any():
-            raise Wrong(
-                "The value is right, and the gradient that arrives is 0: "
-                "rounding is flat, so its own slope must be kept out."
-            )
-        if not same(grad, upstream):
-            raise Wrong(
-                "The value is right, but the gradient is changed on its way: "
-                "each x should get exactly what its rounded value gets."
-            )
-    return "Forward a staircase, backward a straight line."
+def hard_draw(answer):
+    """answer(logits, u, temperature): two (B, K), u uniform -> one-hot (B, K).
 
-
-@exercise
-def gumbel_softmax(answer):
-    """answer(logits, u, temperature): two (B, K), u uniform -> weights (B, K)."""
-    for b, k, tau in ((4, 5, 0.7), (5, 3, 2.0), (1, 6, 0.1)):
-        logits, u = 2 * torch.randn(b, k), torch.rand(b, k).clamp(1e-4, 1 - 1e-4)
-        got = call(answer, logits, u, tau)
-        expect_shape(got, (b, k), "one weight for each code")
+    Its gradient is that of the soft weights.
+    """
+    for b, k, tau in ((40, 5, 0.7), (50, 3, 2.0), (1, 6, 0.4)):
+        logits = (2 * torch.randn(b, k)).requires_grad_()
+        u = torch.rand(b, k).clamp(1e-4, 1 - 1e-4)
         noise = -(-u.log()).log()
+        soft = ((logits + noise) / tau).softmax(1)
+        hard = F.one_hot((logits + noise).argmax(1), k).float()
+        got = call(answer, logits, u, tau)
+        expect_shape(got, (b, k), "one number for each code")
         expect_finite(got, "A logarithm got a negative number: log u is one.")
-        true = ((logits + noise) / tau).softmax(1)
         slips = [
+            (soft, "These are the soft weights: the value should be 0 or 1."),
             (
-                ((logits + noise) * tau).softmax(1),
-                "You multiply by the temperature: divide, so that a low one is sharp.",
-            ),
-            (
-                (logits / tau + noise).softmax(1),
-                "Only the logits are divided by the temperature: divide the sum.",
-            ),
-            ((logits / tau).softmax(1), "There is no noise in your result."),
-            (
-                ((logits + u) / tau).softmax(1),
-                "You add the uniform numbers: turn them into Gumbel noise first.",
-            ),
-            (
-                ((logits - noise) / tau).softmax(1),
+                F.one_hot((logits - noise).argmax(1), k).float(),
                 "The noise has the wrong sign: it is -log(-log u).",
             ),
             (
-                (logits + noise) / tau,
-                "These are logits still: the weights are their softmax.",
+                F.one_hot(logits.argmax(1), k).float(),
+                "That is the most probable code of each row: there is no noise in it.",
             ),
             (
-                F.one_hot((logits + noise).argmax(1), k).float(),
-                "That is the hard draw, which has no gradient: use a softmax.",
-            ),
-            (
-                ((logits + noise) / tau).softmax(0),
-                "Your softmax runs over the batch: the codes are dim 1.",
-            ),
-            (
-                ((logits.softmax(1) + noise) / tau).softmax(1),
-                "You add noise to probabilities: add it to the logits.",
+                F.one_hot((logits + u).argmax(1), k).float(),
+                "You add the uniform numbers: turn them into Gumbel noise first.",
             ),
         ]
-        hint = "Add -log(-log u) to the logits, divide, and take a softmax over codes."
-        compare(got, true, slips, hint)
-    return "As the temperature falls, the weights become a draw from the softmax."
+        compare(got, hard, slips, "Which code wins when the noise is added?")
+        if not got.requires_grad:
+            raise Wrong("The value is right, but no gradient reaches the logits.")
+        upstream = torch.randn(b, k)
+
+        def slope(value, logits=logits, upstream=upstream):
+            return torch.autograd.grad(value, logits, upstream, retain_graph=True)[0]
+
+        plain = (logits / tau).softmax(1)
+        slips = [
+            (torch.zeros(b, k), "The value is right, and the gradient is 0."),
+            (upstream, "The gradient goes straight to the logits, past the softmax."),
+            (
+                slope(soft) * tau,
+                "The gradient lacks a factor: and the temperature?",
+            ),
+            (slope(plain), "The gradient is that of weights without noise."),
+        ]
+        hint = "The value is right: the gradient should be that of the soft weights."
+        compare(slope(got), slope(soft), slips, hint)
+    return (
+        "Forward a draw, backward the soft weights: two ideas in one."
+    )
 
 
 @exercise

@@ -40,6 +40,18 @@ def noise(u):
     return -torch.log(-torch.log(u))
 
 
+def soft(logits, u, temperature):
+    return ((logits + noise(u)) / temperature).softmax(1)
+
+
+def one_hot(scores):
+    return F.one_hot(scores.argmax(1), scores.shape[1]).float()
+
+
+def through(value, weights):
+    return value + weights - weights.detach()
+
+
 def horner(digits, levels):
     token = 0
     for column, base in reversed(list(zip(digits.T, levels, strict=True))):
@@ -80,15 +92,11 @@ RIGHT = {
         lambda t, K: Categorical(torch.bincount(t.flatten(), minlength=K).double()).perplexity(),
         lambda t, K: 2 ** -sum(p * p.log2() for p in shares(t, K) if p > 0),
     ],
-    "round_through": [
-        lambda x: x + (x.round() - x).detach(),
-        lambda x: x - (x - x.round()).detach(),
-        lambda x: (x.round() - x).detach().double() + x,
-    ],
     "ema_step": [ema, ema_by_index_add],
-    "gumbel_softmax": [
-        lambda o, u, tau: ((o + noise(u)) / tau).softmax(1),
-        lambda o, u, tau: (o.log_softmax(-1).double() - (-u.double().log()).log()).div(tau).softmax(-1),
+    "hard_draw": [
+        lambda o, u, tau: soft(o, u, tau) + (one_hot(o + noise(u)) - soft(o, u, tau)).detach(),
+        lambda o, u, tau: one_hot(soft(o, u, tau)) + soft(o, u, tau) - soft(o, u, tau).detach(),
+        lambda o, u, tau: one_hot(o + noise(u)).double() + soft(o.double(), u, tau) - soft(o.double(), u, tau).detach(),
     ],
     "fsq_tokens": [horner, by_places, lambda d, levels: by_places(d, levels).to(torch.int32)],
     "residual": [greedy, greedy_by_loop],
@@ -110,16 +118,6 @@ WRONG = {
         (lambda t, K: (-(shares(t, K) * shares(t, K).log()).sum()).exp(), "share of 0"),
         (lambda t, K: torch.tensor(float(K)), "must give 6"),
         (lambda t, K: shares(t, K), "shape"),
-    ],
-    "round_through": [
-        (lambda x: x.round(), "gradient that arrives is 0"),
-        (lambda x: x.detach().round(), "nothing connects"),
-        (lambda x: (x + (x.round() - x)).detach(), "nothing connects"),
-        (lambda x: x + (x.round() - x), "arrives is 0"),
-        (lambda x: x, "still x"),
-        (lambda x: x.detach() + (x.round() - x), "changed on its way"),
-        (lambda x: x.floor() + (x - x.detach()), "off"),
-        (lambda x: 2 * x + (x.round() - 2 * x).detach(), "changed on its way"),
     ],
     "ema_step": [
         (lambda c, s, z, t, g: g * s + (1 - g) * sums(len(c), z, t)[0], "divide it by the averaged count"),
@@ -143,19 +141,19 @@ WRONG = {
         (lambda c, s, z, t, g: ema(c, s, z, t, g).T.contiguous(), "shape|off"),
         (lambda c, s, z, t, g: s / c[:, None], "off"),
     ],
-    "gumbel_softmax": [
-        (lambda o, u, tau: ((o + noise(u)) * tau).softmax(1), "divide, so that"),
-        (lambda o, u, tau: (o / tau + noise(u)).softmax(1), "divide the sum"),
-        (lambda o, u, tau: (o / tau).softmax(1), "no noise"),
-        (lambda o, u, tau: ((o + u) / tau).softmax(1), "uniform numbers"),
-        (lambda o, u, tau: ((o - noise(u)) / tau).softmax(1), "wrong sign"),
-        (lambda o, u, tau: ((o + torch.log(-torch.log(u))) / tau).softmax(1), "wrong sign"),
-        (lambda o, u, tau: (o + noise(u)) / tau, "logits still"),
-        (lambda o, u, tau: F.one_hot((o + noise(u)).argmax(1), o.shape[1]).float(), "hard draw"),
-        (lambda o, u, tau: ((o + noise(u)) / tau).softmax(0), "over the batch"),
-        (lambda o, u, tau: ((o.softmax(1) + noise(u)) / tau).softmax(1), "probabilities"),
-        (lambda o, u, tau: ((o - torch.log(torch.log(u))) / tau).softmax(1), "negative number"),
-        (lambda o, u, tau: (o + noise(u)).softmax(1), "softmax over codes"),
+    "hard_draw": [
+        (soft, "0 or 1"),
+        (lambda o, u, tau: one_hot(o + noise(u)), "no gradient reaches"),
+        (lambda o, u, tau: one_hot(o + noise(u)) + 0 * o, "gradient is 0"),
+        (lambda o, u, tau: one_hot(o + noise(u)) + o - o.detach(), "past the softmax"),
+        (lambda o, u, tau: through(one_hot(o + noise(u)), (o + noise(u)).softmax(1)), "right: the gradient|lacks"),
+        (lambda o, u, tau: through(one_hot(o + noise(u)), (o / tau).softmax(1)), "without noise"),
+        (lambda o, u, tau: through(one_hot(o + noise(u)), tau * soft(o, u, tau)), "lacks a factor"),
+        (lambda o, u, tau: one_hot(o), "no noise|right, but no"),
+        (lambda o, u, tau: one_hot(o + u), "uniform numbers|no noise"),
+        (lambda o, u, tau: one_hot(o - noise(u)), "wrong sign"),
+        (lambda o, u, tau: one_hot(o - torch.log(torch.log(u))), "wrong sign|finite|wins|no noise"),
+        (lambda o, u, tau: (o + noise(u)).argmax(1), "shape|floats"),
     ],
     "fsq_tokens": [
         (lambda d, levels: horner(d.flip(1), levels[::-1]), "last number"),
