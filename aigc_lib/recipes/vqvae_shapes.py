@@ -9,7 +9,7 @@ from aigc_lib.training.pairs import shape_pairs
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, K, D = 2_000, 64, 128, 8
+STEPS, BATCH, K, D = 6_000, 64, 128, 8
 TRAINING = 10_000  # pictures, drawn once
 LEANS_ON = ()
 
