@@ -8,7 +8,7 @@ from aigc_lib.training.codes import measured_codes, quantised
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, K, D = 2_000, 64, 512, 8
+STEPS, BATCH, K, D = 5_000, 64, 512, 8
 LEANS_ON = ()
 
 
