@@ -60,43 +60,54 @@ def cosines(answer):
 
 @exercise
 def gradient(answer):
-    """answer(image, texts, right, tau): (D,), (N, D), int, float -> (D,), the slope of
-    the row's loss -log p_right in the image's vector."""
-    for n, d, tau in [(4, 3, 0.5), (6, 2, 0.1), (2, 5, 1.0), (3, 3, 0.07)]:
-        image = F.normalize(torch.randn(d), dim=0)
+    """answer(h, texts, right, tau): (D,) of any length, (N, D), int, float -> (D,), the
+    slope of the row's loss -log p_right in h, where the image's vector is h / |h|."""
+    for n, d, tau in [(4, 3, 0.5), (6, 4, 0.1), (2, 5, 1.0), (3, 3, 0.07)]:
+        u = F.normalize(torch.randn(d), dim=0)
+        length = 0.6 + 0.3 * torch.rand(()) if n == 4 else 2 + torch.rand(())
         texts = F.normalize(torch.randn(n, d), dim=1)
         right = int(torch.randint(n, ()))
-        got = call(answer, image, texts, right, tau)
+        got = call(answer, length * u, texts, right, tau)
         if got.shape == texts.shape:
             raise Wrong("You return one vector for each text: add them up.")
-        expect_shape(got, (d,), "a slope for each entry of the image's vector")
-        p = (texts @ image / tau).softmax(0)
-        true = (p @ texts - texts[right]) / tau
-        cold = (texts @ image).softmax(0)
-        others = p.clone()
-        others[right] = 0
+        expect_shape(got, (d,), "a slope for each entry of h")
+
+        def across(slope, u=u, length=length):
+            return (slope - u * (u @ slope)) / length
+
+        def mean(products, texts=texts):
+            return products.softmax(0) @ texts
+
+        pull, p = texts[right], (texts @ u / tau).softmax(0)
+        slope = (mean(texts @ u / tau) - pull) / tau
+        true = across(slope)
+        free = (mean(length * texts @ u / tau) - pull) / tau
         slips = [
             (-true, "The sign is the other way round: a step goes against the slope."),
+            (slope, "This is the slope in u: carry it through the division by |h|."),
+            (slope / length, "The part along u is still there: h only turns u."),
+            (length * true, "Divide by |h|: a long h turns less."),
+            (length**2 * true, "You multiply by |h|: a long h turns less."),
             (tau * true, "The factor 1 / tau in front is missing."),
             (true * tau**2, "You multiply by tau: the slope is divided by it."),
+            (free, "You use h for u: divide by its length before the softmax."),
+            (across(free), "The softmax sees h: its products need u."),
+            (across((mean(texts @ u) - pull) / tau), "The softmax lacks the tau."),
+            (u * (u @ slope) / length, "You keep the part along u: take it away."),
+            (across(p @ texts / tau), "Only the push: the right text pulls, too."),
+            (across(-pull / tau), "Only the pull is there: the texts push, too."),
             (
-                (cold @ texts - texts[right]) / tau,
-                "The temperature is missing inside the softmax.",
-            ),
-            (p @ texts / tau, "Only the push is there: the right text pulls, too."),
-            (-texts[right] / tau, "Only the pull is there: the texts push, too."),
-            (
-                (others @ texts - texts[right]) / tau,
+                across(((p @ texts - p[right] * pull) - pull) / tau),
                 "The right text also stands in the mean, with its own probability.",
             ),
             (
-                (texts.mean(0) - texts[right]) / tau,
+                across((texts.mean(0) - pull) / tau),
                 "All texts push equally: weight each by its probability.",
             ),
         ]
-        hint = "It is the texts' mean, weighted by p, minus the right text, over tau."
+        hint = "First the slope in u = h / |h|; then only its part across u, over |h|."
         compare(got, true, slips, hint)
-    return "The slope is zero when the model is sure of the right text."
+    return "It stands at a right angle to h: a step turns the vector."
 
 
 @exercise

@@ -53,27 +53,57 @@ def recall(answer):
 
 @exercise
 def ensemble(answer):
-    """answer(vectors): (K, P, D), P prompts for each of K classes, length 1 ->
-    (K, D), one vector of length 1 for each class."""
-    for k, p, d in [(3, 4, 5), (5, 2, 3), (2, 1, 4), (4, 4, 4)]:
-        vectors = F.normalize(torch.randn(k, p, d) + 0.5, dim=2)
-        got = call(answer, vectors)
-        if p not in (1, k) and got.shape == (p, d):
-            raise Wrong("You average over the classes: the prompts are dim 1.")
+    """answer(vectors, classes, K): (M, D) of any length, (M,) int64, int -> (K, D), one
+    vector of length 1 for each class, in which each of its prompts counts equally."""
+    for counts, d in [
+        ([3, 1, 4], 5),
+        ([2, 5], 3),
+        ([1, 2, 2, 4, 1], 4),
+        ([6, 2, 3], 6),
+    ]:
+        k, m = len(counts), sum(counts)
+        classes = torch.arange(k).repeat_interleave(torch.tensor(counts))
+        order = torch.randperm(m)
+        order = torch.cat([order[order != 0], order[order == 0]])  # not as it was
+        classes = classes[order]
+        vectors = (0.3 + 3 * torch.rand(m, 1)) * F.normalize(torch.randn(m, d) + 0.5)
+        got = call(answer, vectors, classes, k)
+        if got.shape == (m, d) and m != k:
+            raise Wrong("You return a vector for each prompt: one for each class.")
         expect_shape(got, (k, d), "one vector for each class")
-        mean = vectors.mean(1)
+        units = F.normalize(vectors)
+
+        def each(rows, pick, classes=classes, k=k):
+            return torch.stack([pick(rows[classes == i]) for i in range(k)])
+
+        total, mean = each(units, _total), each(units, _mean)
+        longest = each(vectors, _total)
+        overall = units.mean(0).expand(k, -1)
+        blocks = torch.stack([part.sum(0) for part in units.split(counts)])
         slips = [
+            (
+                F.normalize(longest),
+                "Longer prompts count more: bring each to length 1 first.",
+            ),
             (mean, "The mean of unit vectors is shorter than 1: normalise it again."),
-            (vectors.sum(1), "The sum has another length: normalise it."),
-            (vectors[:, 0], "You use the first prompt alone."),
-            (F.normalize(vectors.mean(0), dim=1), "You average over the classes."),
+            (total, "The sum has another length: normalise it."),
+            (
+                each(vectors, _mean),
+                "Nothing is normalised: neither the prompts nor the mean.",
+            ),
+            (total * k / m, "Classes have numbers of their own: normalise each row."),
+            (each(units, lambda rows: rows[0]), "You use the first prompt alone."),
+            (each(units, lambda rows: rows[-1]), "You use the last prompt alone."),
+            (F.normalize(overall), "You average over all classes."),
+            (F.normalize(blocks), "The prompts are in any order: look at `classes`."),
             (F.normalize(mean, dim=0), "You normalise the columns: a vector is a row."),
             (
-                F.normalize(vectors.amax(1), dim=1),
+                F.normalize(each(units, lambda rows: rows.amax(0))),
                 "You take the largest, not the mean.",
             ),
         ]
-        compare(got, F.normalize(mean, dim=1), slips, "Average dim 1, then normalise.")
+        hint = "Normalise each prompt, add those of a class, normalise the sum."
+        compare(got, F.normalize(total), slips, hint)
     return "One vector a class: the pictures cost no more than with a single prompt."
 
 
@@ -177,6 +207,14 @@ def nt_xent(answer):
         hint = "Each of the 2N views asks which of the 2N - 1 others is its partner."
         compare(got, true, slips, hint)
     return "The loss of this chapter, with a second view in place of a caption."
+
+
+def _total(rows):
+    return rows.sum(0)
+
+
+def _mean(rows):
+    return rows.mean(0)
 
 
 def _masked(logits, out, mean=True):

@@ -12,24 +12,45 @@ def norm(x, dim=1):
     return F.normalize(x, dim=dim)
 
 
-def slope(image, texts, right, tau, *, inner=None, minus=1.0, weights=None):
-    p = (texts @ image / (tau if inner is None else inner)).softmax(0) if weights is None else weights
-    return (p @ texts - minus * texts[right]) / tau
+def slope(h, texts, right, tau, *, free=False, inner=None, minus=1.0, weights=None, along=False, power=1):
+    """In h; free: the products take h for u; inner: another temperature in the softmax; along: that part is kept."""
+    u = h / h.norm()
+    p = (texts @ (h if free else u) / (tau if inner is None else inner)).softmax(0) if weights is None else weights
+    in_u = (p @ texts - minus * texts[right]) / tau
+    return (in_u if along else in_u - u * (u @ in_u)) / h.norm() ** power
 
 
-def by_autograd(image, texts, right, tau):
-    image = image.clone().requires_grad_()
-    loss = -(texts @ image / tau).log_softmax(0)[right]
-    return torch.autograd.grad(loss, image)[0]
+def others(h, texts, right, tau):
+    """The probabilities, with that of the right text left out."""
+    p = (texts @ h / h.norm() / tau).softmax(0)
+    return p.index_fill(0, torch.tensor([right]), 0.0)
 
 
-def by_loop(image, texts, right, tau):
-    p = torch.exp(texts @ image / tau)
+def by_autograd(h, texts, right, tau):
+    h = h.clone().requires_grad_()
+    loss = -(texts @ F.normalize(h, dim=0) / tau).log_softmax(0)[right]
+    return torch.autograd.grad(loss, h)[0]
+
+
+def by_matrix(h, texts, right, tau):
+    u = h / h.norm()
+    jacobian = (torch.eye(len(h)) - torch.outer(u, u)) / h.norm()
+    p = torch.exp(texts @ u / tau)
     p = p / p.sum()
-    total = torch.zeros_like(image)
-    for j in range(len(texts)):
-        total += (p[j] - float(j == right)) * texts[j] / tau
-    return total
+    return sum((p[j] - float(j == right)) * jacobian @ texts[j] / tau for j in range(len(texts)))
+
+
+def by_class(vectors, classes, K, *, units=True, pick=lambda rows: rows.sum(0), last=1):
+    rows = norm(vectors) if units else vectors
+    found = torch.stack([pick(rows[classes == i]) for i in range(K)])
+    return found if last is None else norm(found, last)
+
+
+def by_scatter(vectors, classes, K):
+    """The mean with index_add_ and counts."""
+    total = torch.zeros(K, vectors.shape[1]).index_add_(0, classes, norm(vectors))
+    mean = total / classes.bincount(minlength=K)[:, None]
+    return mean / mean.norm(dim=1, keepdim=True)
 
 
 def signs(logits):
@@ -88,7 +109,7 @@ RIGHT = {
         lambda u, v: F.cosine_similarity(u[:, None], v[None], dim=2),
         lambda u, v: torch.einsum("nd,md->nm", u, v) / u.norm(dim=1)[:, None] / v.norm(dim=1),
     ],
-    "gradient": [slope, by_autograd, by_loop],
+    "gradient": [slope, by_autograd, by_matrix],
     "siglip": [
         lambda s: F.softplus(-signs(s) * s).sum(1).mean(),
         lambda s: -F.logsigmoid(signs(s) * s).sum() / len(s),
@@ -100,9 +121,9 @@ RIGHT = {
         lambda s, r, k: ((s >= s.gather(1, r[:, None])).sum(1) <= k).double().mean(),
     ],
     "ensemble": [
-        lambda x: norm(x.mean(1)),
-        lambda x: x.sum(1) / x.sum(1).norm(dim=1, keepdim=True),
-        lambda x: torch.stack([prompts.mean(0) / prompts.mean(0).norm() for prompts in x]),
+        by_class,
+        by_scatter,
+        lambda x, c, K: norm(F.one_hot(c, K).float().T @ norm(x)),
     ],
     "duplicates": [masked, masked_by_loop, lambda s, c: masked(s, c, value=-1e9)],
     "nt_xent": [simclr, simclr_by_loop],
@@ -121,13 +142,22 @@ WRONG = {
     ],
     "gradient": [
         (lambda *a: -slope(*a), "sign"),
-        (lambda u, v, r, tau: tau * slope(u, v, r, tau), "in front is missing"),
-        (lambda u, v, r, tau: slope(u, v, r, tau, inner=1.0), "inside the softmax|in front"),
+        (lambda *a: slope(*a, along=True, power=0), "slope in u"),
+        (lambda *a: slope(*a, along=True), "part along u is still"),
+        (lambda *a: slope(*a, power=0), r"Divide by \|h\|"),
+        (lambda *a: slope(*a, power=-1), r"multiply by \|h\|"),
+        (lambda h, v, r, tau: tau * slope(h, v, r, tau), "in front is missing"),
+        (lambda *a: slope(*a, free=True, along=True, power=0), "h for u"),
+        (lambda *a: slope(*a, free=True), "softmax sees h"),
+        (lambda h, v, r, tau: slope(h, v, r, tau, inner=1.0), "lacks the tau"),
+        (lambda *a: slope(*a, along=True) - slope(*a), "take it away"),
         (lambda *a: slope(*a, minus=0.0), "Only the push"),
-        (lambda u, v, r, tau: -v[r] / tau, "Only the pull"),
-        (lambda u, v, r, tau: (v.mean(0) - v[r]) / tau, "equally"),
-        (lambda u, v, r, tau: v * slope(u, v, r, tau), "each text"),
-        (lambda u, v, r, tau: slope(u, v, r, tau).sum(), "shape"),
+        (lambda h, v, r, tau: slope(h, v, r, tau, weights=torch.zeros(len(v))), "Only the pull"),
+        (lambda h, v, r, tau: slope(h, v, r, tau, weights=torch.full((len(v),), 1 / len(v))), "equally"),
+        (lambda h, v, r, tau: slope(h, v, r, tau, weights=others(h, v, r, tau)), "also stands in the mean"),
+        (lambda h, v, r, tau: v * slope(h, v, r, tau), "each text"),
+        (lambda *a: slope(*a).sum(), "shape"),
+        (lambda *a: slope(*a) + 1, "only its part across"),
     ],
     "siglip": [
         (lambda s: -F.softplus(-signs(s) * s).sum(1).mean(), "sign"),
@@ -149,13 +179,19 @@ WRONG = {
         (lambda s, r, k: torch.tensor(0.123), "off"),
     ],
     "ensemble": [
-        (lambda x: x.mean(1), "shorter than 1"),
-        (lambda x: x.sum(1), "another length"),
-        (lambda x: x[:, 0], "first prompt"),
-        (lambda x: norm(x.mean(0)), "over the classes"),
-        (lambda x: norm(x.mean(1), 0), "columns"),
-        (lambda x: norm(x.amax(1)), "largest"),
-        (lambda x: norm(x.mean(1)).mean(0), "shape"),
+        (lambda *a: by_class(*a, units=False), "Longer prompts"),
+        (lambda *a: by_class(*a, pick=lambda rows: rows.mean(0), last=None), "shorter than 1"),
+        (lambda *a: by_class(*a, last=None), "another length"),
+        (lambda *a: by_class(*a, units=False, pick=lambda rows: rows.mean(0), last=None), "Nothing is normalised"),
+        (lambda x, c, K: by_class(x, c, K, last=None) * K / len(x), "numbers of their own"),
+        (lambda *a: by_class(*a, pick=lambda rows: rows[0]), "first prompt"),
+        (lambda *a: by_class(*a, pick=lambda rows: rows[-1]), "last prompt"),
+        (lambda x, c, K: norm(norm(x).mean(0, keepdim=True)).expand(K, -1), "over all classes"),
+        (lambda x, c, K: by_class(x, c.sort().values, K), "any order"),
+        (lambda *a: by_class(*a, pick=lambda rows: rows.mean(0), last=0), "columns"),
+        (lambda *a: by_class(*a, pick=lambda rows: rows.amax(0)), "largest"),
+        (lambda x, c, K: norm(x), "each prompt"),
+        (lambda *a: by_class(*a).mean(0), "shape"),
     ],
     "duplicates": [
         (lambda s, c: F.cross_entropy(s, torch.arange(len(s))), "still count"),
