@@ -117,9 +117,7 @@ def hard_draw(answer):
         ]
         hint = "The value is right: the gradient should be that of the soft weights."
         compare(slope(got), slope(soft), slips, hint)
-    return (
-        "Forward a draw, backward the soft weights: two ideas in one."
-    )
+    return "Forward a draw, backward the soft weights: two ideas in one."
 
 
 @exercise
