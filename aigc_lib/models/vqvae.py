@@ -165,9 +165,9 @@ class VQVAE(nn.Module):
 class Residual(nn.Module):
     """x plus what a small convolution makes of it: (B, C, h, w) -> the same."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, kernel: int = 3):
         super().__init__()
-        self.gather = nn.Conv2d(channels, channels, 3, padding=1)
+        self.gather = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.mix = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -192,12 +192,22 @@ class Patches(nn.Module):
         return F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
 
 
-def encoder(outputs: int, channels: int = 48, colours: int = 1, blocks: int = 1):
-    """A network from images to `outputs` numbers for each patch of 4x4 pixels."""
+def encoder(
+    outputs: int,
+    channels: int = 48,
+    colours: int = 1,
+    blocks: int = 1,
+    kernel: int = 3,
+):
+    """A network from images to `outputs` numbers for each patch of 4x4 pixels.
+
+    kernel: 3 to see the patches around, too; 1 to see each patch by itself, so that
+    equal patches have equal codes.
+    """
     return nn.Sequential(
         Patches(colours),
-        nn.Conv2d(16 * colours, channels, 3, padding=1),
-        *(Residual(channels) for _ in range(blocks)),
+        nn.Conv2d(16 * colours, channels, kernel, padding=kernel // 2),
+        *(Residual(channels, kernel) for _ in range(blocks)),
         nn.SiLU(),
         nn.Conv2d(channels, outputs, 1),
     ).to(memory_format=torch.channels_last)

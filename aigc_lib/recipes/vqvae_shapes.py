@@ -1,4 +1,4 @@
-"""VQ-VAE: a picture of a coloured shape as 8x8 words from a dictionary of 128."""
+"""VQ-VAE: a coloured shape as 8x8 words of 256; each names what one patch shows."""
 
 import torch
 
@@ -9,15 +9,15 @@ from aigc_lib.training.pairs import shape_pairs
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, K, D = 6_000, 64, 128, 8
+STEPS, BATCH, K, D = 2_000, 64, 256, 8
 TRAINING = 10_000  # pictures, drawn once
 LEANS_ON = ()
 
 
 def build() -> VQVAE:
-    """The untrained network."""
-    first, last = (make(D, 48, colours=3) for make in (encoder, decoder))
-    return VQVAE(first, AveragedCodebook(K, D), last)
+    """The untrained network; its encoder sees each patch by itself."""
+    first = encoder(D, 64, colours=3, kernel=1)
+    return VQVAE(first, AveragedCodebook(K, D), decoder(D, 48, colours=3))
 
 
 def load_data(own=None) -> Splits:
