@@ -1,4 +1,4 @@
-"""VQ-VAE: an emoji as 8x8 words from a dictionary of 512."""
+"""VQ-VAE: an emoji as 8x8 words of 512; each names what one patch shows."""
 
 import torch
 
@@ -8,14 +8,14 @@ from aigc_lib.training.codes import measured_codes, quantised
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, K, D = 5_000, 64, 512, 8
+STEPS, BATCH, K, D = 3_000, 64, 512, 8
 LEANS_ON = ()
 
 
 def build() -> VQVAE:
-    """The untrained network."""
-    first, last = (make(D, 64, colours=3) for make in (encoder, decoder))
-    return VQVAE(first, AveragedCodebook(K, D), last)
+    """The untrained network; its encoder sees each patch by itself."""
+    first = encoder(D, 96, colours=3, kernel=1)
+    return VQVAE(first, AveragedCodebook(K, D), decoder(D, 64, colours=3))
 
 
 def load_data(own=None) -> Splits:
