@@ -225,7 +225,7 @@ def test_a_failed_command_is_reported_and_its_environment_is_its_own():
     assert done["good"].status == 0 and done["good"].output == "1\n" and done["bad"].status == 3
 
 
-MACHINE = {"cpu": "a processor", "cpu_capability": "AVX512", "date": "today"}
+MACHINE = {"cpu": "a processor", "cpu_capability": "AVX512", "date": "today", "commit": "a1"}
 
 
 def test_stress_counts_failed_claims_and_leaves_out_what_has_not_changed(root, tmp_path, capsys):
@@ -255,8 +255,12 @@ def test_stress_counts_failed_claims_and_leaves_out_what_has_not_changed(root, t
     assert set(stress.stress(root, record_file, ["a"], 1, MACHINE | {"cpu": "another"})) == {"a"}
     assert set(json.loads(record_file.read_text())) == {"a processor", "another"}  # side by side
     (root / "aigc_lib" / "low.py").write_text("value = 11\n")
-    stress.stress(root, record_file, ["a"], 1, MACHINE | {"cpu": "a third"})
-    assert set(json.loads(record_file.read_text())) == {"a third"}  # nothing is left of the others
+    stress.stress(root, record_file, ["b"], 1, MACHINE | {"commit": "b2"})
+    found = json.loads(record_file.read_text())["a processor"]["chapters"]
+    assert {name: entry["commit"] for name, entry in found.items()} == {"a": "a1", "b": "b2"}  # a was found at a1
+    (root / "chapters" / "a.md").unlink()
+    stress.stress(root, record_file, ["b"], 2, MACHINE)
+    assert set(json.loads(record_file.read_text())["a processor"]["chapters"]) == {"b"}
 
 
 def test_stress_plans_all_conditions_in_equal_parts():

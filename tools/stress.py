@@ -5,9 +5,9 @@
 
 Every run has another seed. Half have AVX2 instructions only (where the processor has more), half one thread and
 half two; runs with one thread go two at a time, runs with two alone. The record grows to the number of runs asked
-for: what was run before is kept while the chapter and the files it opens are the same, so a chapter that has not
-changed costs nothing. Each processor has its own part. It is written after every run, to
-aigc_lib/evaluate/results/stress.json.
+for: what was run before counts while the chapter and the files it opens are the same, so a chapter that has not
+changed costs nothing. What was found of a chapter stays, with its commit, until the chapter is run again. Each
+processor has its own part. It is written after every run, to aigc_lib/evaluate/results/stress.json.
 """
 
 import argparse
@@ -85,16 +85,11 @@ def result(root: Path, chapter: str, conditions: dict, done: Finished, out: Path
 
 
 def current(root: Path, record_file: Path, machine: dict) -> tuple[dict, dict]:
-    """The record of all machines without the chapters that have changed since, and this machine's part of it."""
+    """The record of all machines, of the chapters that there still are, and this machine's part of it."""
     record = json.loads(record_file.read_text()) if record_file.exists() else {}
     for part in record.values():
-        part["chapters"] = {
-            chapter: entry
-            for chapter, entry in part["chapters"].items()
-            if (root / "chapters" / f"{chapter}.md").exists()
-            and entry["fingerprint"] == fingerprint(root, chapter, entry["files"])
-        }
-    record = {cpu: part for cpu, part in record.items() if part["chapters"]}
+        there = {name: (root / "chapters" / f"{name}.md").exists() for name in part["chapters"]}
+        part["chapters"] = {name: entry for name, entry in part["chapters"].items() if there[name]}
     mine = record.setdefault(machine["cpu"], {"chapters": {}})
     mine["machine"] = machine
     return record, mine["chapters"]
@@ -103,6 +98,9 @@ def current(root: Path, record_file: Path, machine: dict) -> tuple[dict, dict]:
 def stress(root: Path, record_file: Path, chapters: list[str], runs: int, machine: dict) -> dict:
     """Bring this machine's record of `chapters` to `runs` runs each; returns it as {chapter: entry}."""
     record, known = current(root, record_file, machine)
+    for chapter in set(chapters) & set(known):
+        if known[chapter]["fingerprint"] != fingerprint(root, chapter, known[chapter]["files"]):
+            del known[chapter]  # it has changed since, so it starts from the beginning
     more = machine["cpu_capability"] not in ("AVX2", "DEFAULT", "NO AVX")
     planned = [plan(seed, more) for seed in range(1, runs + 1)]
     for threads, at_once in ((1, 2), (2, 1)):
@@ -118,6 +116,7 @@ def stress(root: Path, record_file: Path, chapters: list[str], runs: int, machin
             entry["runs"] = sorted([*entry["runs"], run], key=lambda run: run["seed"])
             entry["files"] = sorted({*entry["files"], *files})
             entry["fingerprint"] = fingerprint(root, chapter, entry["files"])
+            entry["commit"] = machine["commit"]
             record_file.write_text(json.dumps(record, indent=1) + "\n")
     return known
 
