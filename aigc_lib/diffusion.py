@@ -30,6 +30,27 @@ def cosine_schedule(n: int = 1000, s: float = 0.008, most: float = 0.999) -> Ten
     return from_betas((1 - f[1:] / f[:-1]).clamp(max=most))
 
 
+def scaled_linear_schedule(
+    n: int = 1000, first: float = 0.00085, last: float = 0.012
+) -> Tensor:
+    """Stable Diffusion's: the roots of the variances rise on a line, not to the end."""
+    roots = torch.linspace(first**0.5, last**0.5, n, dtype=torch.float64)
+    return from_betas(roots**2)
+
+
+def zero_terminal_snr(alpha_bar: Tensor, least: float = 1e-12) -> Tensor:
+    """A schedule (n,) shifted and stretched, so that no signal is left at the end.
+
+    The roots of alpha_bar keep their first value and end at 0 (Lin et al. 2023,
+    arXiv:2305.08891, algorithm 1); `least` stands for 0, so that eps can be computed.
+    """
+    roots = expect_schedule(alpha_bar).sqrt()
+    if len(roots) < 2:
+        raise ValueError(f"schedule of {len(roots)} time: expected at least 2")
+    stretched = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    return stretched.square().clamp(min=least)
+
+
 def from_betas(betas: Tensor) -> Tensor:
     """The schedule of step variances (n,): alpha_bar_t, the product of 1 - beta_s.
 

@@ -204,6 +204,19 @@ def test_explore_has_a_live_face_and_a_static_one():
         show.explore(lambda a, b: fn(a), alt="x", a=range(30), b=range(30))
 
 
+def test_explore_offers_words_as_a_list():
+    def fn(colour, size):
+        return torch.full((1, 2, 2), {"dark": -1.0, "bright": 1.0}[colour] * size)
+
+    explorer = show.explore(fn, colour=["dark", "bright"], size=[0.5, 1.0], alt="grey")
+    assert 'data-labels="dark|bright"' in explorer.page and 'data-labels="0.5|1"' in explorer.page
+    picture_widget, words, _ = explorer.live.children
+    before = picture_widget.value
+    assert words.options == ("dark", "bright") and words.value == "dark"
+    words.value = "bright"
+    assert picture_widget.value != before
+
+
 def test_show_source_is_the_source():
     text = show.show_source(losses.gaussian_kl).data
     assert text.startswith("`aigc_lib.losses.vae`") and "def gaussian_kl(mu: Tensor" in text

@@ -4,7 +4,7 @@ Models and feature networks are arguments; nothing here knows which one it measu
 """
 
 from aigc_lib.evaluate.coders import grid_bits, jpeg, png_bits, psnr
-from aigc_lib.evaluate.codes import code_bits, code_use
+from aigc_lib.evaluate.codes import code_bits, code_use, pair_nats
 from aigc_lib.evaluate.likelihood import iwae_bound, negative_elbo
 from aigc_lib.evaluate.modes import modes_held
 from aigc_lib.evaluate.recorded import origin, race_rows, recorded
@@ -37,6 +37,7 @@ __all__ = [
     "modes_held",
     "negative_elbo",
     "origin",
+    "pair_nats",
     "png_bits",
     "precision_recall",
     "psnr",

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aigc_lib.losses import next_token_loss
@@ -34,3 +35,22 @@ def code_bits(prior: nn.Module, rows: Tensor, batch_size: int = 500) -> float:
         loss = next_token_loss(prior(some[:, :-1]), some[:, 1:]).item()
         nats += loss * len(some) * (rows.shape[1] - 1)
     return nats / len(rows) / math.log(2)
+
+
+@torch.no_grad()
+def pair_nats(
+    model: nn.Module, rows: Tensor, text: int, batch_size: int = 250
+) -> Tensor:
+    """What captions and pictures cost, in nats: (N, 2), -log p(text), -log p(image).
+
+    rows (N, S): `text` tokens of a caption, then those of a picture, whose price is
+    that after the caption. The first token is given. The sum is -log p of a row.
+    """
+    device, found = next(model.parameters()).device, []
+    for some in rows.split(batch_size):
+        some = some.to(device)
+        logits = model(some[:, :-1]).float()  # (B, S - 1, V)
+        nats = F.cross_entropy(logits.mT, some[:, 1:], reduction="none")  # (B, S - 1)
+        parts = nats[:, : text - 1].sum(1), nats[:, text - 1 :].sum(1)
+        found.append(torch.stack(parts, dim=1).cpu())
+    return torch.cat(found)

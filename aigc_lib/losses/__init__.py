@@ -15,8 +15,13 @@ from aigc_lib.losses.gan import (
     saturating_generator_loss,
     wasserstein_loss,
 )
-from aigc_lib.losses.text import next_token_loss
-from aigc_lib.losses.vae import bernoulli_nll, gaussian_kl, vae_loss
+from aigc_lib.losses.text import next_token_loss, text_image_loss
+from aigc_lib.losses.vae import (
+    bernoulli_nll,
+    gaussian_kl,
+    kl_autoencoder_loss,
+    vae_loss,
+)
 from aigc_lib.losses.vqvae import (
     codebook_loss,
     commitment_loss,
@@ -37,11 +42,13 @@ __all__ = [
     "generator_loss",
     "gradient_penalty",
     "hinge_loss",
+    "kl_autoencoder_loss",
     "next_token_loss",
     "r1_penalty",
     "relativistic_loss",
     "saturating_generator_loss",
     "siglip_loss",
+    "text_image_loss",
     "uniform_kl",
     "vae_loss",
     "vqvae_loss",

@@ -47,6 +47,21 @@ def vae_loss(
     return {"loss": nll + beta * kl, "nll": nll, "kl": kl}
 
 
+def kl_autoencoder_loss(
+    output: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float
+) -> dict[str, Tensor]:
+    """The absolute error of a copy and a weak KL, means over the batch.
+
+    output, x (B, C, H, W); mu, logvar (B, D, h, w). Returns "loss" = "copy" + beta *
+    "kl", both sums over an image (Rombach et al. 2022, arXiv:2112.10752, appendix G,
+    without its perceptual and adversarial parts).
+    """
+    _same_shape("output", output, "x", x)
+    copy = (output - x).abs().flatten(1).sum(1).mean()
+    kl = gaussian_kl(mu, logvar).mean()
+    return {"loss": copy + beta * kl, "copy": copy, "kl": kl}
+
+
 def _same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
     if a.shape != b.shape:
         raise ValueError(

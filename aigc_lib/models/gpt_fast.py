@@ -137,7 +137,7 @@ class FastGPT(nn.Module):
         last = first + tokens.shape[1]
         angles = self.cos[first:last], self.sin[first:last]
         before = None if cache is None else cache.last
-        x = rms_norm(self._embed(tokens, before))  # (B, T, C)
+        x = rms_norm(self._embed(tokens, before, first))  # (B, T, C)
         layers = [None] * len(self.blocks) if cache is None else cache.layers
         for block, layer in zip(self.blocks, layers, strict=True):
             x = block(x, angles, layer)
@@ -145,8 +145,11 @@ class FastGPT(nn.Module):
             cache.last = tokens[:, -1:]
         return rms_norm(x)
 
-    def _embed(self, tokens: Tensor, before: Tensor | None) -> Tensor:
-        """The sum of both embeddings (B, T, C); the first token follows token 0."""
+    def _embed(self, tokens: Tensor, before: Tensor | None, first: int) -> Tensor:
+        """The sum of both embeddings (B, T, C); the first token follows token 0.
+
+        first: its place, which a subclass may want to know.
+        """
         x = self.token(tokens)
         if self.pair is None:
             return x

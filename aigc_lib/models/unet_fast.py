@@ -67,7 +67,8 @@ class FastUNet(nn.Module):
 
     Pixels move into channels before the first convolution, and once more on the way
     down: 28x28 becomes 14x14 with `dim` channels, and 7x7 with `middle` channels, a
-    multiple of 32. Attention stands there, where there are only 49 places.
+    multiple of 32. Attention stands there, where there are only 49 places. given: how
+    many channels with a known picture follow the noisy ones; x is (B, C + given, H, W).
     """
 
     def __init__(
@@ -78,13 +79,15 @@ class FastUNet(nn.Module):
         blocks: int = 2,
         classes: int = 10,
         width: int = 128,
+        given: int = 0,
     ):
         super().__init__()
         if middle % 32 or middle < 32:
             raise ValueError(f"middle {middle}: expected a multiple of 32")
         self.channels, self.kind, self.classes = channels, "v", classes
+        self.given = given
         self.condition = Condition(width, classes)
-        self.first = nn.Conv2d(4 * channels, dim, 3, padding=1)
+        self.first = nn.Conv2d(4 * (channels + given), dim, 3, padding=1)
         self.down, self.up = ResBlock(dim, width), ResBlock(dim, width)
         self.smaller = nn.Conv2d(4 * dim, middle, 1)
         self.middle = nn.ModuleList(ResBlock(middle, width) for _ in range(blocks))
@@ -95,7 +98,7 @@ class FastUNet(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        expect_images(x, t, self.channels, 4)
+        expect_images(x, t, self.channels + self.given, 4)
         e = F.silu(self.condition(t, y))  # (B, width)
         h = self.first(_unshuffle(x))  # (B, dim, H/2, W/2)
         skip = h = self.down(h, e)

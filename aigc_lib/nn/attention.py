@@ -67,14 +67,19 @@ class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own projection of the input.
 
     x (B, T, width) asks; memory (B, S, width) answers: x itself if it is None
-    (self-attention), another sequence otherwise (cross-attention). With fewer kv_heads
-    than heads, each key-value head serves heads / kv_heads queries (grouped queries,
-    Ainslie et al. 2023, arXiv:2305.13245). Raises ValueError unless heads divide width
-    and kv_heads divide heads.
+    (self-attention), another sequence, of memory_width, otherwise (cross-attention).
+    With fewer kv_heads than heads, each key-value head serves heads / kv_heads queries
+    (grouped queries, Ainslie et al. 2023, arXiv:2305.13245). Raises ValueError unless
+    heads divide width and kv_heads divide heads.
     """
 
     def __init__(
-        self, width: int, heads: int, kv_heads: int | None = None, bias: bool = True
+        self,
+        width: int,
+        heads: int,
+        kv_heads: int | None = None,
+        bias: bool = True,
+        memory_width: int | None = None,
     ):
         super().__init__()
         kv_heads = heads if kv_heads is None else kv_heads
@@ -89,8 +94,8 @@ class MultiHeadAttention(nn.Module):
         self.heads, self.kv_heads = heads, kv_heads
         kv_width = width // heads * kv_heads
         self.query = nn.Linear(width, width, bias=bias)
-        self.key = nn.Linear(width, kv_width, bias=bias)
-        self.value = nn.Linear(width, kv_width, bias=bias)
+        self.key = nn.Linear(memory_width or width, kv_width, bias=bias)
+        self.value = nn.Linear(memory_width or width, kv_width, bias=bias)
         self.out = nn.Linear(width, width, bias=bias)
 
     def forward(
@@ -120,12 +125,11 @@ class MultiHeadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, nh, T, hs) of x, keys and values (B, nh, S, hs) of the memory."""
         memory = x if memory is None else memory
-        width = self.query.in_features
-        for name, value in (("x", x), ("memory", memory)):
-            if value.ndim != 3 or value.shape[-1] != width:
+        for name, value, by in (("x", x, self.query), ("memory", memory, self.key)):
+            if value.ndim != 3 or value.shape[-1] != by.in_features:
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}: "
-                    f"expected (batch, places, {width})"
+                    f"expected (batch, places, {by.in_features})"
                 )
         q = _split(self.query(x), self.heads)  # (B, nh, T, hs)
         k = _split(self.key(memory), self.kv_heads)  # (B, kv_heads, S, hs)

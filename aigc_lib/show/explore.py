@@ -4,6 +4,7 @@ The static page gets the precomputed frames of the same figure.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import ipywidgets as widgets
 import torch
@@ -32,14 +33,20 @@ class Explorer:
 
 
 def explore(
-    fn: Callable[..., Tensor], *, alt: str, scale: int = 6, **sliders: Sequence[float]
+    fn: Callable[..., Tensor],
+    *,
+    alt: str,
+    scale: int = 6,
+    **sliders: Sequence[float] | Sequence[str],
 ) -> Explorer:
     """Show the image `fn(name=value, …)` under one or two sliders.
 
     The image is (C, H, W) in [-1, 1]. Each keyword gives a slider and its values, for
-    example `u=[0.0, 0.5, 1.0]`. In Jupyter and Colab the sliders move continuously from
-    the first to the last value and call `fn`; the static page steps through the values
-    given. Raises ValueError for more than 400 frames or another number of sliders.
+    example `u=[0.0, 0.5, 1.0]` or `colour=["red", "blue"]`. In Jupyter and Colab fn is
+    called again at each move; numbers move continuously from the first to the last
+    value, and of words one is chosen from a list. The static page steps through the
+    values given. Raises ValueError for more than 400 frames or another number of
+    sliders.
     """
     alt_text(alt)
     count = 1
@@ -50,20 +57,28 @@ def explore(
             f"{len(sliders)} sliders with {count} frames: "
             f"expected one or two sliders, at most {MAX_FRAMES} frames"
         )
-    axes = [torch.tensor(list(v), dtype=torch.float64) for v in sliders.values()]
-    places = torch.cartesian_prod(*axes).reshape(count, -1).tolist()
-    frames = [fn(**dict(zip(sliders, place, strict=True))) for place in places]
+    axes = [
+        [v if isinstance(v, str) else float(v) for v in values]
+        for values in sliders.values()
+    ]
+    frames = [fn(**dict(zip(sliders, place, strict=True))) for place in product(*axes)]
     frames = torch.stack(frames)
     frames = frames.reshape(*map(len, axes), *frames.shape[1:])
-    labels = {name: [f"{v:.2g}" for v in values] for name, values in sliders.items()}
+    labels = {
+        name: [v if isinstance(v, str) else f"{v:.2g}" for v in values]
+        for name, values in zip(sliders, axes, strict=True)
+    }
     live = _live(fn, sliders, scale)
     return Explorer(live, player(frames, labels, alt=alt, scale=scale).data, alt)
 
 
 def _live(fn, sliders, scale) -> widgets.Widget:
-    """A box of sliders over an image that `fn` redraws."""
+    """A box of sliders, or lists of words, under an image that `fn` redraws."""
     controls = {}
     for name, values in sliders.items():
+        if isinstance(values[0], str):
+            controls[name] = widgets.Dropdown(options=list(values), description=name)
+            continue
         low, high = min(values), max(values)
         controls[name] = widgets.FloatSlider(
             min=low,

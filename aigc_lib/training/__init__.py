@@ -2,7 +2,9 @@
 
 run           seeds, trains, saves, resumes, measures, writes the checkpoint
 adversarial   the training of two networks against each other, as a `Job`
+captions      the training of DALL-E, as a `Job`
 language      the training of a language model, as a `Job`
+latents       the autoencoder and the U-Net of latent diffusion, as two `Job`s
 muon          the optimizer of its matrices
 pairs         pictures with texts, and the training of CLIP, as a `Job`
 poems         Tang quatrains as rows of tokens

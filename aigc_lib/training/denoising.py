@@ -1,7 +1,8 @@
 """The training of a network that takes noise away, as a `Job`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +46,15 @@ def denoising(
     lr: float = 2e-3,
     muon_lr: float = 0.02,
     times=middle_times,
+    told: Callable | None = None,
 ) -> Job:
     """Train on images and classes of `splits`; what is kept is the moving average.
 
-    Muon for the filters and matrices of the blocks, Adam for all other parameters. A
-    network without classes is told none. Raises ValueError unless the images are floats
-    in [-1, 1], some of them below 0, and for a schedule that does not fall.
+    Muon for the filters and matrices of the blocks, Adam for all other parameters.
+    told(*rows, rng): what the network is told beside the time, of rows of the splits;
+    by default their classes, at times hidden, or nothing if it knows none. Raises
+    ValueError unless the images are floats in [-1, 1], some of them below 0, and for a
+    schedule that does not fall.
     """
     n = len(diffusion.expect_schedule(alpha_bar))
     _expect_range(splits.training[0])
@@ -61,13 +65,14 @@ def denoising(
     muon = Muon(hidden, lr=muon_lr)
     adam = torch.optim.Adam(rest, lr=lr, betas=(0.9, 0.99), fused=True)
     network, muon, adam = accelerator.prepare(model, muon, adam)
+    alone = told is None and not model.classes  # told nothing but the time
+    told = told or partial(_class_or_none, model.classes)
 
     def batches() -> Iterator[tuple]:
-        for x, y in data.batches(
+        for rows in data.batches(
             *splits.training, batch_size=batch_size, generator=rng
         ):
-            hidden = torch.rand(batch_size, generator=rng) < UNLABELLED
-            y = torch.where(hidden, model.classes, y)
+            x, y = rows[0], told(*rows, rng)
             noise = torch.randn(x.shape, generator=rng)
             yield x, y, times(batch_size, n, rng), noise
 
@@ -75,7 +80,7 @@ def denoising(
         x, y, t, eps = batch
         xt = diffusion.q_sample(x, t, eps, alpha_bar)
         wanted = diffusion.target(model.kind, x, t, eps, alpha_bar)
-        output = network(xt, t, y) if model.classes else network(xt, t)
+        output = network(xt, t) if alone else network(xt, t, y)
         loss = denoising_loss(output.float(), wanted)
         muon.zero_grad()
         adam.zero_grad()
@@ -87,6 +92,12 @@ def denoising(
 
     parts = {"model": model, "average": average, "muon": muon, "adam": adam}
     return Job(average.module, parts, batches(), update)
+
+
+def _class_or_none(classes: int, _: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
+    """The classes (B,); those that are hidden are `classes`, which means none."""
+    hidden = torch.rand(len(y), generator=rng) < UNLABELLED
+    return torch.where(hidden, classes, y)
 
 
 def inside_blocks(model: nn.Module) -> tuple[list, list]:

@@ -1,6 +1,6 @@
 """The training of a language model on whole batches of tokens, as a `Job`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -28,20 +28,20 @@ def pieces(splits: Splits, context: int, batch_size: int, rng: torch.Generator):
     return data.windows(*splits.training, context + 1, batch_size, rng)
 
 
-def language_model(
+def plain_loss(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """The loss of all tokens alike, by name."""
+    return {"loss": next_token_loss(logits, targets)}
+
+
+def language_optimizers(
     model: nn.Module,
-    batches: Iterable,
-    accelerator,
-    characters: str,
     muon_lr: float = 0.02,
     decay: float = 0.0,
     table_decay: float = 0.0,
-) -> Job:
-    """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
+) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the matrices of the blocks, AdamW for the rest.
 
-    Muon for the matrices of the blocks, Adam for the rest, with a higher rate for the
-    embeddings: of these, a step sees few rows. Weight decay is for both: `decay` for
-    the matrices, `table_decay` for the embeddings.
+    Embeddings have a higher rate than the others: of these, a step sees few rows.
     """
     embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
@@ -52,18 +52,37 @@ def language_model(
         {"params": rest, "lr": 0.003, "weight_decay": 0.0},
     ]
     muon = Muon(matrices, lr=muon_lr, weight_decay=decay)
-    adam = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
+    return muon, torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
+
+
+def language_model(
+    model: nn.Module,
+    batches: Iterable,
+    accelerator,
+    characters: str,
+    muon_lr: float = 0.02,
+    decay: float = 0.0,
+    table_decay: float = 0.0,
+    loss_of: Callable[[Tensor, Tensor], dict[str, Tensor]] = plain_loss,
+) -> Job:
+    """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
+
+    The optimizers are those of `language_optimizers`. Weight decay is for both: `decay`
+    for the matrices, `table_decay` for the embeddings. loss_of(logits, targets) names
+    its parts, of which "loss" is minimised.
+    """
+    muon, adam = language_optimizers(model, muon_lr, decay, table_decay)
     network, muon, adam = accelerator.prepare(model, muon, adam)
 
     def update(batch):
         (rows,) = batch
-        loss = next_token_loss(network(rows[:, :-1]), rows[:, 1:])
+        losses = loss_of(network(rows[:, :-1]), rows[:, 1:])
         muon.zero_grad()
         adam.zero_grad()
-        accelerator.backward(loss)
+        accelerator.backward(losses["loss"])
         muon.step()
         adam.step()
-        return {"loss": loss}
+        return losses
 
     parts = {"model": model, "muon": muon, "adam": adam}
     return Job(model, parts, batches, update, linear_decay, {"characters": characters})

@@ -4,12 +4,14 @@ import re
 
 import answers_attention
 import answers_clip
+import answers_dalle
 import answers_data
 import answers_diffusion
 import answers_gan
 import answers_gan_family
 import answers_gpt
 import answers_guidance
+import answers_latent_diffusion
 import answers_samplers
 import answers_tokenizers
 import answers_transformer
@@ -34,6 +36,8 @@ CHAPTERS = [
     answers_guidance,
     answers_clip,
     answers_vqvae,
+    answers_latent_diffusion,
+    answers_dalle,
 ]
 EXERCISES = [pytest.param(c, name, id=f"{c.__name__}-{name}") for c in CHAPTERS for name in c.RIGHT]
 

@@ -8,7 +8,8 @@ from pages import ROOT, Executed, file_digest, with_code
 RESULTS, CHECKPOINTS = "aigc_lib/evaluate/results", "aigc_lib/recipes/checkpoints"
 DIFFUSION = {"diffusion", "samplers", "guidance"}
 CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae"} | DIFFUSION
-TEXT = {"attention", "transformer", "tokenizers", "gpt", "clip"}
+TEXT = {"attention", "transformer", "tokenizers", "gpt", "clip", "dalle", "latent_diffusion"}
+LATENT = {"latent_diffusion"}
 
 
 @cache
@@ -34,30 +35,32 @@ def again(changed):
     "changed, pages",
     [
         ("aigc_lib/models/gan.py", {"data", "gan", "gan_family"}),
-        ("aigc_lib/models/vae.py", {"vae"}),
+        ("aigc_lib/models/vae.py", {"vae"} | LATENT),
         ("aigc_lib/models/stylegan.py", {"gan_family"}),
-        ("aigc_lib/nn/attention.py", {"attention", "clip", "gan_family", "transformer"}),
+        ("aigc_lib/nn/attention.py", {"attention", "clip", "dalle", "gan_family", "transformer"} | LATENT),
         ("aigc_lib/recipes/gan.py", {"data", "gan", "gan_family"}),
         ("aigc_lib/recipes/stylegan.py", {"gan_family"}),
         ("aigc_lib/training/adversarial.py", {"data", "gan", "gan_family"}),
         ("aigc_lib/show/player.js", CHAPTERS | TEXT | {"speed"}),
-        ("aigc_lib/models/classifier.py", CHAPTERS - {"warmup"}),
+        ("aigc_lib/models/classifier.py", CHAPTERS - {"warmup"} | LATENT),
         ("aigc_lib/exercises/vae.py", {"vae"}),
         ("aigc_lib/exercises/gan_family.py", {"gan_family"}),
         ("aigc_lib/exercises/verdict.py", CHAPTERS | TEXT),
         ("aigc_lib/show/figures.py", CHAPTERS | TEXT | {"speed"}),
-        ("aigc_lib/data/shipped/mnist.npz", CHAPTERS | {"attention", "transformer"}),
-        ("aigc_lib/models/transformer.py", {"clip", "transformer"}),
-        ("aigc_lib/models/clip.py", {"clip"}),
-        ("aigc_lib/models/gpt.py", {"gpt"}),
+        ("aigc_lib/data/shipped/mnist.npz", CHAPTERS | {"attention", "transformer"} | LATENT),
+        ("aigc_lib/models/transformer.py", {"clip", "dalle", "transformer"} | LATENT),
+        ("aigc_lib/models/clip.py", {"clip", "dalle"} | LATENT),
+        ("aigc_lib/models/dalle.py", {"dalle"}),
+        ("aigc_lib/models/gpt.py", {"dalle", "gpt", "vqvae"}),
         ("aigc_lib/models/bert.py", {"transformer"}),
         ("aigc_lib/data/shipped/tang.txt", {"gpt", "tokenizers", "transformer"}),
         ("aigc_lib/data/shipped/rhymes.txt", {"gpt"}),
         (f"{CHECKPOINTS}/stylegan.safetensors", {"diffusion", "gan_family"}),
         (f"{CHECKPOINTS}/vae.safetensors", {"diffusion", "vae"}),
-        (f"{CHECKPOINTS}/digits.safetensors", CHAPTERS - {"warmup"}),
-        ("aigc_lib/models/unet_fast.py", DIFFUSION),
+        (f"{CHECKPOINTS}/digits.safetensors", CHAPTERS - {"warmup"} | LATENT),
+        ("aigc_lib/models/unet_fast.py", DIFFUSION | LATENT),
         (f"{CHECKPOINTS}/ddpm_mnist.safetensors", DIFFUSION),
+        (f"{CHECKPOINTS}/kl_pictures.safetensors", LATENT),
         (f"{RESULTS}/vae.json", {"vae"}),
         (f"{RESULTS}/speed.json", {"speed"}),
         ("aigc_lib/recipes/__main__.py", set()),  # the command line
