@@ -4,8 +4,8 @@ import torch
 
 from aigc_lib import diffusion, evaluate, recipes
 from aigc_lib.models.unet_text import TextUNet
-from aigc_lib.sample.latents import Pipeline, no_prompt
-from aigc_lib.training.latents import encoded, text_diffusion
+from aigc_lib.sample.latents import Pipeline
+from aigc_lib.training.latents import encoded, read, text_diffusion
 from aigc_lib.training.pairs import emoji_pairs
 from aigc_lib.training.pairs import encoded as both_encoded
 from aigc_lib.training.run import Job
@@ -29,25 +29,16 @@ def load_data(own=None) -> Splits:
     return Splits((latents, keys), pairs.held_out, pairs.sha256)
 
 
-@torch.no_grad()
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     """One name for each picture."""
-    clip = recipes.load("clip_emoji")
-    tokens = emoji_pairs().training[1]
-    texts = torch.cat([clip.text(part) for part in tokens.split(500)])
-    texts = torch.cat([texts, no_prompt(clip, 1)])
-    with torch.enable_grad():
-        return text_diffusion(
-            build(), texts, splits, accelerator, rng, ALPHA_BAR, pick=_own_name
-        )
+    texts = read(recipes.load("clip_emoji"), emoji_pairs().training[1])
+    run = splits, accelerator, rng, ALPHA_BAR
+    return text_diffusion(build(), texts, *run, pick=lambda keys, _: keys)
 
 
 def pipeline(unet: TextUNet) -> Pipeline:
     """This network with the parts that it was trained with."""
-    device = unet.scale.device
-    clip, autoencoder = (
-        recipes.load(name).to(device) for name in ("clip_emoji", "kl_pictures")
-    )
+    autoencoder, clip = (recipes.load(n).to(unet.scale.device) for n in LEANS_ON)
     return Pipeline(clip, unet, autoencoder, ALPHA_BAR)
 
 
@@ -66,7 +57,3 @@ def metrics(unet: TextUNet, splits: Splits) -> dict[str, float]:
         apart = torch.cdist(drawn.flatten(1), training[0].flatten(1)).min(1).values
         found[f"{name}_nearest_rms"] = (apart / 3072**0.5).mean().item()
     return found
-
-
-def _own_name(keys: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    return keys

@@ -5,13 +5,8 @@ import torch
 from aigc_lib import diffusion, recipes
 from aigc_lib.data import shapes
 from aigc_lib.models.unet_text import TextUNet
-from aigc_lib.sample.latents import Pipeline, no_prompt
-from aigc_lib.training.latents import (
-    any_wording,
-    encoded,
-    shape_texts,
-    text_diffusion,
-)
+from aigc_lib.sample.latents import Pipeline
+from aigc_lib.training import latents as ldm
 from aigc_lib.training.pairs import shape_pairs
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
@@ -33,29 +28,21 @@ def load_data(own=None) -> Splits:
     pictures, labels = shapes.shapes(DRAWN, generator=rng)
     known, held_out = shapes.combinations()
     keys = (labels[:, None] == known).all(2).int().argmax(1)  # (N,)
-    latents = encoded(recipes.load("kl_pictures"), pictures)
+    latents = ldm.encoded(recipes.load("kl_pictures"), pictures)
     return Splits((latents, keys), (held_out.repeat(2, 1),), pairs.sha256)
 
 
-@torch.no_grad()
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
     """Captions in many wordings, some of which say less than all."""
-    clip = recipes.load("clip_shapes")
-    known, _ = shapes.combinations()
-    texts = clip.text(clip.tokens(shape_texts(known)))
-    texts = torch.cat([texts, no_prompt(clip, 1)])
-    with torch.enable_grad():
-        return text_diffusion(
-            build(), texts, splits, accelerator, rng, ALPHA_BAR, pick=any_wording
-        )
+    clip, (known, _) = recipes.load("clip_shapes"), shapes.combinations()
+    texts = ldm.read(clip, clip.tokens(ldm.shape_texts(known)))
+    run = splits, accelerator, rng, ALPHA_BAR
+    return ldm.text_diffusion(build(), texts, *run, pick=ldm.any_wording)
 
 
 def pipeline(unet: TextUNet) -> Pipeline:
     """This network with the parts that it was trained with."""
-    device = unet.scale.device
-    clip, autoencoder = (
-        recipes.load(name).to(device) for name in ("clip_shapes", "kl_pictures")
-    )
+    autoencoder, clip = (recipes.load(n).to(unet.scale.device) for n in LEANS_ON)
     return Pipeline(clip, unet, autoencoder, ALPHA_BAR)
 
 

@@ -11,6 +11,7 @@ from aigc_lib.data import shapes
 from aigc_lib.losses import denoising_loss, kl_autoencoder_loss
 from aigc_lib.models.kl_autoencoder import KLAutoencoder
 from aigc_lib.models.unet_text import TextUNet
+from aigc_lib.sample.latents import no_prompt
 from aigc_lib.training.denoising import DECAY, UNLABELLED, middle_times
 from aigc_lib.training.muon import Muon
 from aigc_lib.training.run import Job
@@ -128,6 +129,13 @@ def encoded(autoencoder: nn.Module, images: Tensor, batch_size: int = 500) -> Te
     return torch.cat(
         [autoencoder.encode(x.to(device))[0].cpu() for x in images.split(batch_size)]
     )
+
+
+@torch.no_grad()
+def read(clip: nn.Module, tokens: Tensor) -> Tensor:
+    """What CLIP's text tower makes of tokens (M, S), and of no text: (M + 1, S, C)."""
+    texts = [clip.text(some) for some in tokens.split(500)]
+    return torch.cat([*texts, no_prompt(clip, 1)])
 
 
 def shape_texts(labels: Tensor) -> list[str]:
