@@ -7,7 +7,7 @@ from pages import ROOT, Executed, file_digest, with_code
 
 RESULTS, CHECKPOINTS = "aigc_lib/evaluate/results", "aigc_lib/recipes/checkpoints"
 DIFFUSION = {"diffusion", "samplers", "guidance"}
-CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae"} | DIFFUSION
+CHAPTERS = {"warmup", "data", "gan", "gan_family", "vae", "vqvae"} | DIFFUSION
 TEXT = {"attention", "transformer", "tokenizers", "gpt", "clip", "dalle", "latent_diffusion"}
 LATENT = {"latent_diffusion"}
 
@@ -35,7 +35,7 @@ def again(changed):
     "changed, pages",
     [
         ("aigc_lib/models/gan.py", {"data", "gan", "gan_family"}),
-        ("aigc_lib/models/vae.py", {"vae"} | LATENT),
+        ("aigc_lib/models/vae.py", {"vae", "vqvae"} | LATENT),
         ("aigc_lib/models/stylegan.py", {"gan_family"}),
         ("aigc_lib/nn/attention.py", {"attention", "clip", "dalle", "gan_family", "transformer"} | LATENT),
         ("aigc_lib/recipes/gan.py", {"data", "gan", "gan_family"}),
@@ -56,7 +56,7 @@ def again(changed):
         ("aigc_lib/data/shipped/tang.txt", {"gpt", "tokenizers", "transformer"}),
         ("aigc_lib/data/shipped/rhymes.txt", {"gpt"}),
         (f"{CHECKPOINTS}/stylegan.safetensors", {"diffusion", "gan_family"}),
-        (f"{CHECKPOINTS}/vae.safetensors", {"diffusion", "vae"}),
+        (f"{CHECKPOINTS}/vae.safetensors", {"diffusion", "vae", "vqvae"}),
         (f"{CHECKPOINTS}/digits.safetensors", CHAPTERS - {"warmup"} | LATENT),
         ("aigc_lib/models/unet_fast.py", DIFFUSION | LATENT),
         (f"{CHECKPOINTS}/ddpm_mnist.safetensors", DIFFUSION),
