@@ -112,6 +112,7 @@ def test_bad_input_is_named(clip):
 
 def test_words_come_back_and_a_large_vocabulary_offers_the_nearest():
     words = data.Words(["b", "a", "c"], 3)
+    assert words.nothing().tolist() == [4, 5, 0, 0, 0] and words.decode(words.nothing()[None]) == [""]
     assert len(words) == 6 and (words.start, words.end) == (4, 5)
     tokens = words.encode(["A, b.", "c"])
     assert tokens.tolist() == [[4, 2, 1, 5, 0], [4, 3, 5, 0, 0]]

@@ -48,6 +48,10 @@ class Words:
             rows.append(ids + [0] * (self.longest - len(said)))
         return torch.tensor(rows, dtype=torch.int64).view(-1, self.longest + 2)
 
+    def nothing(self) -> Tensor:
+        """The row of no text at all, (longest + 2,) int64: start, end, padding."""
+        return torch.tensor([self.start, self.end] + [0] * self.longest)
+
     def decode(self, tokens: Tensor) -> list[str]:
         """Tokens (B, T) to texts, without padding, start and end."""
         n = len(self.words)

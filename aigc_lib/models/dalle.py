@@ -53,9 +53,7 @@ class DALLE(FastGPT):
 
     def blank(self) -> Tensor:
         """The caption that says nothing, (T,): start, end and padding."""
-        found = torch.zeros(self.text, dtype=torch.int64)
-        found[:2] = torch.tensor([self.words.start, self.words.end])
-        return found.to(self.token.weight.device)
+        return self.words.nothing().to(self.token.weight.device)
 
     def rows(self, captions: Tensor, pictures: Tensor) -> Tensor:
         """Captions (B, T) and tokens of pictures (B, h, w) -> rows (B, S) int64.

@@ -94,6 +94,5 @@ class Pipeline:
 
 def no_prompt(clip: nn.Module, n: int) -> Tensor:
     """What a CLIP's text tower makes of a start and an end alone: (n, S, C)."""
-    words = clip.words
-    row = [words.start, words.end] + [0] * words.longest
-    return clip.text(torch.tensor([row] * n, device=clip.log_scale.device))
+    rows = clip.words.nothing().expand(n, -1)  # (n, S)
+    return clip.text(rows.to(clip.log_scale.device))
