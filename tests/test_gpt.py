@@ -12,7 +12,9 @@ from aigc_lib.models.gpt_fast import FastGPT
 from aigc_lib.nn.attention import attention, causal_mask
 from aigc_lib.nn.kv_cache import by_columns
 from aigc_lib.sample import generate, text
+from aigc_lib.training.language import pieces
 from aigc_lib.training.muon import Muon, orthogonalise
+from aigc_lib.training.splits import Splits
 
 SIZES = {"vocabulary": 17, "context": 12, "layers": 2, "heads": 2, "width": 16}
 BUILD = {
@@ -20,6 +22,7 @@ BUILD = {
     "fast": partial(FastGPT, **SIZES, pairs=17**2),
     "fast, shared pairs": partial(FastGPT, **SIZES, pairs=7),
     "fast, no pairs": partial(FastGPT, **SIZES),
+    "fast, short convolutions": partial(FastGPT, **SIZES, pairs=17**2, taps=2),
 }
 models = pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
 
@@ -188,6 +191,21 @@ def test_the_loss_of_a_text_is_that_of_its_pieces():
     assert found["bits"] == pytest.approx(math.log2(found["perplexity"]))
 
 
+def test_a_pass_draws_every_piece_of_a_text_once():
+    ids = torch.arange(5 * 9 + 3)  # 9 contexts of 5 tokens, wherever in the first one a pass begins
+    batches = pieces(Splits((ids,), (ids,), ""), 5, 2, torch.Generator().manual_seed(0))
+    starts = []
+    for _ in range(4):  # a pass of 8 or 9 pieces has 4 whole batches
+        (rows,) = next(batches)
+        assert rows.shape == (2, 6) and torch.equal(rows, rows[:, :1] + torch.arange(6))
+        starts += rows[:, 0].tolist()
+    assert len(set(starts)) == 8 and len({start % 5 for start in starts}) == 1
+    firsts = {int(next(batches)[0][0, 0]) % 5 for _ in range(40)}
+    assert firsts == set(range(5))  # each pass cuts the text at another place
+    with pytest.raises(ValueError, match="47 tokens to train on: expected at least 50"):
+        pieces(Splits((ids[:47],), (ids,), ""), 5, 9, torch.Generator())
+
+
 def test_orthogonalised_matrices_have_singular_values_near_one():
     for shape in [(2, 16, 16), (2, 8, 32), (2, 32, 8)]:
         values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
@@ -197,7 +215,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
 def test_a_text_of_ones_own(tmp_path):
     """`recipes train gpt --text FILE`: a checkpoint that knows its characters, its loss, and samples."""
     own = tmp_path / "own.txt"
-    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 300, encoding="utf-8")
+    own.write_text("春眠不觉晓，处处闻啼鸟。\n" * 400, encoding="utf-8")
     path = recipes.train("gpt", tmp_path / "out", steps=2, text=own)
     model = recipes.load("gpt", tmp_path / "out")
     assert set(model.characters) == set(own.read_text(encoding="utf-8"))

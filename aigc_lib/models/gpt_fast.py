@@ -73,25 +73,53 @@ class MLP(nn.Module):
         return self.out(h * h)
 
 
+class ShortConvolution(nn.Module):
+    """Each token plus learned shares of the `taps` tokens before it: (B, T, C) -> same.
+
+    Each channel has its own shares, 0 at first: a causal depthwise convolution, which
+    finds what stands right before without any attention. So et al. 2021 put one behind
+    queries, keys and values, section 4.2; here it stands before all a block reads.
+    """
+
+    def __init__(self, width: int, taps: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(taps, 1, width))
+
+    def forward(self, x: Tensor, cache: LayerCache | None) -> Tensor:
+        n, t = len(self.weight), x.shape[1]
+        rows = F.pad(x, (0, 0, n, 0)) if cache is None else cache.behind(self, x, n)
+        for back, share in enumerate(self.weight, start=1):
+            x = torch.addcmul(x, share, rows[:, n - back : n - back + t])
+        return x
+
+
 class Block(nn.Module):
     """Attention, then the MLP, each on a normalised copy of x."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, taps: int = 0):
         super().__init__()
         self.attention, self.mlp = Attention(width, heads), MLP(width)
         nn.init.zeros_(self.attention.out.weight)  # an untrained block changes nothing
         nn.init.zeros_(self.mlp.out.weight)
+        short = (ShortConvolution(width, taps) for _ in range(2))
+        self.short = nn.ModuleList(short) if taps else None
 
     def forward(self, x: Tensor, angles: Angles, cache: LayerCache | None) -> Tensor:
-        x = x + self.attention(rms_norm(x), angles, cache)
-        return x + self.mlp(rms_norm(x))
+        x = x + self.attention(self._read(x, 0, cache), angles, cache)
+        return x + self.mlp(self._read(x, 1, cache))
+
+    def _read(self, x: Tensor, which: int, cache: LayerCache | None) -> Tensor:
+        """x normalised, with shares of the tokens before where the block has them."""
+        x = rms_norm(x)
+        return x if self.short is None else self.short[which](x, cache)
 
 
 class FastGPT(nn.Module):
     """Logits of the next token after each token: (B, T) int64 -> (B, T, V).
 
     pairs: rows of a second embedding, of a token and the one before it together; 0 for
-    none, vocabulary**2 for one row per pair, less for pairs that share rows. cap: no
+    none, vocabulary**2 for one row per pair, less for pairs that share rows. taps: how
+    many tokens before it each token sees by short convolutions, 0 for none. cap: no
     logit is larger (Gemma 2, arXiv:2408.00118).
     """
 
@@ -104,6 +132,7 @@ class FastGPT(nn.Module):
         width: int = 128,
         pairs: int = 0,
         cap: float = 15.0,
+        taps: int = 0,
     ):
         super().__init__()
         if width % (2 * heads):
@@ -111,7 +140,7 @@ class FastGPT(nn.Module):
         self.context, self.heads, self.cap = context, heads, cap
         self.token = nn.Embedding(vocabulary, width)
         self.pair = nn.Embedding(pairs, width) if pairs else None
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, taps) for _ in range(layers))
         self.head = nn.Linear(width, vocabulary, bias=False)
         nn.init.zeros_(self.head.weight)  # so the first loss is exactly log V
         half = width // heads // 2

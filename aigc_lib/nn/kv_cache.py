@@ -12,6 +12,7 @@ class LayerCache:
         self.k = torch.empty(shape, device=like.device, dtype=like.dtype)
         self.v = torch.empty_like(self.k)
         self.length = 0
+        self.recent: dict[nn.Module, Tensor] = {}
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store those of new tokens (B, nh, T, hs); return all (B, nh, S, hs)."""
@@ -20,6 +21,16 @@ class LayerCache:
         self.v[:, :, self.length : end] = v
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
+
+    def behind(self, reader: nn.Module, x: Tensor, n: int) -> Tensor:
+        """x (B, T, C) behind the n rows that `reader` saw before, zeros at the start.
+
+        Returns (B, n + T, C) and remembers its last n rows.
+        """
+        before = self.recent.get(reader)
+        before = x.new_zeros(len(x), n, x.shape[2]) if before is None else before
+        self.recent[reader] = (rows := torch.cat((before, x), dim=1))[:, -n:]
+        return rows
 
 
 class Cache:

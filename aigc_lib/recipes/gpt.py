@@ -16,7 +16,7 @@ from aigc_lib.training.language import (
 from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
-STEPS, BATCH, CONTEXT, LAYERS = 2_000, 24, 128, 3
+STEPS, BATCH, CONTEXT, LAYERS, TAPS = 2_000, 12, 256, 3, 2
 TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 0.3}
 LEANS_ON = ()
 MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
@@ -25,21 +25,21 @@ MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share ro
 def build(characters: str, layers: int = LAYERS) -> FastGPT:
     """The untrained network for texts of these characters."""
     v = len(characters)
-    model = FastGPT(v, CONTEXT, layers, pairs=min(v * v, MOST_PAIRS))
+    model = FastGPT(v, CONTEXT, layers, pairs=min(v * v, MOST_PAIRS), taps=TAPS)
     model.characters = characters
     return model
 
 
 def load_data(own: str | Path | None = None) -> Splits:
-    """Shakespeare, or a text of the reader's own of at least 2,560 characters."""
+    """Shakespeare, or a text of the reader's own of at least 3,840 characters."""
     if own is None:
         return split_text(data.shakespeare(), data.checksum("shakespeare"))
-    text = data.own_text(own, at_least=20 * CONTEXT)
+    text = data.own_text(own, at_least=15 * CONTEXT)
     return split_text(text, hashlib.sha256(Path(own).read_bytes()).hexdigest())
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
-    """Pieces from random places."""
+    """Pieces, each once in a pass."""
     characters = splits.characters
     batches = pieces(splits, CONTEXT, BATCH, rng)
     model = build(characters)

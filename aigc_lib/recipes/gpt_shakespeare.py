@@ -24,7 +24,7 @@ def load_data(own=None) -> Splits:
 
 
 def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
-    """Pieces from random places."""
+    """Pieces, each once in a pass."""
     characters = splits.characters
     batches = pieces(splits, gpt.CONTEXT, BATCH, rng)
     return language_model(build(characters), batches, accelerator, characters)

@@ -1,11 +1,10 @@
 """The training of a language model on whole batches of tokens, as a `Job`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from aigc_lib import data
 from aigc_lib.data.tokenizers import CharTokenizer
 from aigc_lib.losses import next_token_loss
 from aigc_lib.sample.text import generate, min_p
@@ -23,9 +22,32 @@ def split_text(text: str, sha256: str) -> Splits:
     return Splits((ids[:cut],), (ids[cut:],), sha256, tokenizer.characters)
 
 
-def pieces(splits: Splits, context: int, batch_size: int, rng: torch.Generator):
-    """Batches (batch_size, context + 1) from random places of the text."""
-    return data.windows(*splits.training, context + 1, batch_size, rng)
+def pieces(
+    splits: Splits, context: int, batch_size: int, rng: torch.Generator
+) -> Iterator[tuple[Tensor]]:
+    """Batches (batch_size, context + 1) of pieces of the text, forever.
+
+    Each pass cuts the text anew, from a random place of its first context on, and draws
+    no piece twice: random places alone would leave a third out of a pass. Raises
+    ValueError for a text that is shorter than a batch.
+    """
+    (ids,) = splits.training
+    fewest = (len(ids) - context) // context  # pieces that the last start leaves
+    if fewest < batch_size:
+        raise ValueError(
+            f"a text of {len(ids)} tokens to train on: expected at least "
+            f"{(batch_size + 1) * context}, a batch of {batch_size} contexts and one"
+        )
+    return _passes(ids, context, batch_size, rng)
+
+
+def _passes(ids, context, batch_size, rng):
+    while True:
+        first = int(torch.randint(context, (1,), generator=rng))
+        rows = ids[first:].unfold(0, context + 1, context)  # neighbours share one token
+        order = torch.randperm(len(rows), generator=rng)
+        for some in order[: len(rows) - len(rows) % batch_size].split(batch_size):
+            yield (rows[some],)
 
 
 def plain_loss(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from aigc_lib.models.gpt import GPT
+from aigc_lib.models.gpt_fast import ShortConvolution
 from aigc_lib.sample import generate, text
 
 transformers = pytest.importorskip("transformers")
@@ -100,3 +101,19 @@ def test_muon_is_torchs():
             ours.step()
             theirs.step()
         torch.testing.assert_close(a, b, atol=2e-2, rtol=0)  # torch's computes in bfloat16, always
+
+
+def test_a_short_convolution_is_torchs_depthwise_one():
+    torch.manual_seed(0)
+    ours, x = ShortConvolution(6, taps=3), torch.randn(2, 9, 6, requires_grad=True)
+    torch.nn.init.normal_(ours.weight)
+    theirs = torch.nn.Conv1d(6, 6, kernel_size=4, groups=6, bias=False)
+    with torch.no_grad():  # theirs reads from the past to the present, whose share is 1
+        theirs.weight[:, 0, :3] = ours.weight[:, 0].flip(0).T
+        theirs.weight[:, 0, 3] = 1.0
+    found = ours(x, None)
+    expected = theirs(torch.nn.functional.pad(x.mT, (3, 0))).mT
+    torch.testing.assert_close(found, expected)
+    seed = torch.randn_like(found)
+    grads = [torch.autograd.grad(y, x, seed)[0] for y in (found, expected)]
+    torch.testing.assert_close(*grads)
