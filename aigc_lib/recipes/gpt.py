@@ -17,7 +17,7 @@ from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
 STEPS, BATCH, CONTEXT, LAYERS, TAPS = 2_000, 12, 256, 3, 2
-TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 0.3}
+TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 1.0}
 LEANS_ON = ()
 MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
 
