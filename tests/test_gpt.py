@@ -12,8 +12,9 @@ from aigc_lib.models.gpt_fast import FastGPT
 from aigc_lib.nn.attention import attention, causal_mask
 from aigc_lib.nn.kv_cache import by_columns
 from aigc_lib.sample import generate, text
-from aigc_lib.training.language import pieces
+from aigc_lib.training.language import inputs_and_targets, pieces
 from aigc_lib.training.muon import Muon, orthogonalise
+from aigc_lib.training.run import accelerate
 from aigc_lib.training.splits import Splits
 
 SIZES = {"vocabulary": 17, "context": 12, "layers": 2, "heads": 2, "width": 16}
@@ -204,6 +205,36 @@ def test_a_pass_draws_every_piece_of_a_text_once():
     assert firsts == set(range(5))  # each pass cuts the text at another place
     with pytest.raises(ValueError, match="47 tokens to train on: expected at least 50"):
         pieces(Splits((ids[:47],), (ids,), ""), 5, 9, torch.Generator())
+
+
+def test_rows_are_cut_into_parts_that_keep_their_targets():
+    rows = torch.arange(26).view(2, 13)
+    inputs, targets = inputs_and_targets(rows, 4)
+    assert inputs.shape == targets.shape == (6, 4) and torch.equal(targets, inputs + 1)
+    assert torch.equal(inputs.flatten(), rows[:, :-1].flatten())
+    for whole in (inputs_and_targets(rows), inputs_and_targets(rows, 99)):
+        assert torch.equal(whole[0], rows[:, :-1]) and torch.equal(whole[1], rows[:, 1:])
+
+
+def test_pieces_grow_as_the_learning_rate_falls(monkeypatch):
+    recipe, seen = recipes.recipe("gpt"), []
+    ids = torch.randint(5, (8000,))
+    monkeypatch.setattr(FastGPT, "forward", spy(FastGPT.forward, seen))
+    job = recipe.prepare(Splits((ids,), (ids,), "", "abcde"), accelerate(), torch.Generator().manual_seed(0))
+    for share, shape in [(1.0, (48, 64)), (0.5, (24, 128)), (0.1, (12, 256))]:
+        job.parts["muon"].param_groups[0]["lr"] = share * recipe.TRAINING["muon_lr"]
+        job.update(next(iter(job.batches)))
+        assert seen[-1] == shape
+
+
+def spy(forward, seen):
+    """`forward`, which notes the shape of the tokens."""
+
+    def noted(self, tokens, cache=None):
+        seen.append(tuple(tokens.shape))
+        return forward(self, tokens, cache)
+
+    return noted
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one():

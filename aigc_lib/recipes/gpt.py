@@ -17,9 +17,16 @@ from aigc_lib.training.run import Job
 from aigc_lib.training.splits import Splits
 
 STEPS, BATCH, CONTEXT, LAYERS, TAPS = 2_000, 12, 256, 3, 2
-TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 1.0}
 LEANS_ON = ()
 MOST_PAIRS = 4_900  # rows; with more than 70 characters, pairs of them share rows
+
+
+def longest(rate: float) -> int:
+    """Short pieces, which are fast, while the rate is high; long ones as it falls."""
+    return 64 if rate > 0.99 else 128 if rate > 0.4 else CONTEXT
+
+
+TRAINING = {"muon_lr": 0.014, "decay": 0.1, "table_decay": 1.0, "longest": longest}
 
 
 def build(characters: str, layers: int = LAYERS) -> FastGPT:

@@ -50,6 +50,16 @@ def _passes(ids, context, batch_size, rng):
             yield (rows[some],)
 
 
+def inputs_and_targets(rows: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """What is read of rows (B, T + 1), and what follows: (B, T) each.
+
+    With `most` both are cut into parts of so many tokens, (B T / most, most).
+    """
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    length = min(most or inputs.shape[1], inputs.shape[1])
+    return inputs.reshape(-1, length), targets.reshape(-1, length)
+
+
 def plain_loss(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """The loss of all tokens alike, by name."""
     return {"loss": next_token_loss(logits, targets)}
@@ -86,19 +96,24 @@ def language_model(
     decay: float = 0.0,
     table_decay: float = 0.0,
     loss_of: Callable[[Tensor, Tensor], dict[str, Tensor]] = plain_loss,
+    longest: Callable[[float], int] | None = None,
 ) -> Job:
     """Next-token prediction on batches (B, T + 1) of a model with blocks and a head.
 
     The optimizers are those of `language_optimizers`. Weight decay is for both: `decay`
     for the matrices, `table_decay` for the embeddings. loss_of(logits, targets) names
-    its parts, of which "loss" is minimised.
+    its parts, of which "loss" is minimised. longest(rate) is the most tokens that the
+    model reads at once while the learning rate is that share of its peak: rows are cut
+    into parts of this length, which has to divide T or to be larger.
     """
     muon, adam = language_optimizers(model, muon_lr, decay, table_decay)
     network, muon, adam = accelerator.prepare(model, muon, adam)
 
     def update(batch):
         (rows,) = batch
-        losses = loss_of(network(rows[:, :-1]), rows[:, 1:])
+        most = longest(muon.param_groups[0]["lr"] / muon_lr) if longest else None
+        inputs, targets = inputs_and_targets(rows, most)
+        losses = loss_of(network(inputs), targets)
         muon.zero_grad()
         adam.zero_grad()
         accelerator.backward(losses["loss"])

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from aigc_lib import data, losses, recipes, runtime
 from aigc_lib.fit import fit
 from aigc_lib.models.gpt import GPT
+from aigc_lib.training.language import inputs_and_targets
 from aigc_lib.training.run import Job
 from aigc_lib.training.schedule import scheduler
 
@@ -44,14 +45,16 @@ def published(seconds: float, seed: int) -> dict:
     return finish(model, plain(model, [adam], batches, clip=1.0), seconds, splits, factor)
 
 
-def plain(model: nn.Module, optimizers: list[Optimizer], batches, clip: float = math.inf) -> Job:
-    """Next-token prediction without Accelerate."""
+def plain(model: nn.Module, optimizers: list[Optimizer], batches, clip: float = math.inf, longest=None) -> Job:
+    """Next-token prediction without Accelerate; `longest` as in `language_model`."""
+    group = optimizers[-1].param_groups[-1]
+    peak = group["lr"]
 
     def update(batch: tuple) -> dict:
-        (pieces,) = batch
+        inputs, targets = inputs_and_targets(*batch, longest(group["lr"] / peak) if longest else None)
         with runtime.autocast():
-            logits = model(pieces[:, :-1])
-        loss = losses.next_token_loss(logits, pieces[:, 1:])
+            logits = model(inputs)
+        loss = losses.next_token_loss(logits, targets)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()

@@ -17,25 +17,24 @@ from aigc_lib.models import gpt_fast
 from aigc_lib.models.gpt_fast import FastGPT
 from aigc_lib.training.language import language_model, pieces
 from aigc_lib.training.run import accelerate
-from aigc_lib.training.schedule import linear_decay, warmup_cosine
+from aigc_lib.training.schedule import linear_decay
 
 
-def ours_but(change: Callable, seconds: float, seed: int, draw: Callable = pieces, **training: float) -> dict:
-    """Our recipe after `change(model)`, which may return (another model, job or None, rate or None).
+def ours_but(change: Callable, seconds: float, seed: int, draw: Callable = pieces, **training) -> dict:
+    """Our recipe after `change(model)`, which may return another model and a function that makes its job, or None.
 
     `draw` gives the batches, `training` replaces numbers of the recipe's. Batches hold as many characters as the
     recipe's, whatever the context.
     """
     splits, rng = recipe.load_data(), runtime.seed(seed)
-    model, job, rate = change(recipe.build(splits.characters))
+    model, job = change(recipe.build(splits.characters))
     stream = draw(splits, model.context, recipe.BATCH * recipe.CONTEXT // model.context, rng)
     job = (
         language_model(model, stream, accelerate(), "", **(recipe.TRAINING | training))
         if job is None
         else job(model, stream)
     )
-    rate = rate or linear_decay
-    return finish(model, job, seconds, splits, lambda _, used: rate(used))
+    return finish(model, job, seconds, splits, lambda _, used: linear_decay(used))
 
 
 def adam_for_all(model: FastGPT):
@@ -53,16 +52,16 @@ def adam_for_all(model: FastGPT):
             {"params": matrices, "lr": lr, "weight_decay": ours["decay"] * ours["muon_lr"] / lr},
             {"params": [p for p in model.parameters() if id(p) not in known], "lr": lr, "weight_decay": 0.0},
         ]
-        return plain(model, [torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)], stream)
+        return plain(model, [torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)], stream, longest=ours["longest"])
 
-    return model, job, None
+    return model, job
 
 
 def other_model(model: FastGPT, **changes):
     """Our recipe's network, built with other arguments."""
     v, pairs = model.token.num_embeddings, model.pair.num_embeddings
     ours = {"context": recipe.CONTEXT, "layers": recipe.LAYERS, "pairs": pairs, "taps": recipe.TAPS}
-    return FastGPT(v, **(ours | changes)), None, None
+    return FastGPT(v, **(ours | changes)), None
 
 
 class WithGELU(gpt_fast.MLP):
@@ -73,7 +72,7 @@ class WithGELU(gpt_fast.MLP):
 def gelu(model: FastGPT):
     for block in model.blocks:
         block.mlp.__class__ = WithGELU
-    return model, None, None
+    return model, None
 
 
 def random_outputs(model: FastGPT):
@@ -81,7 +80,7 @@ def random_outputs(model: FastGPT):
     for block in model.blocks:
         for out in (block.attention.out, block.mlp.out):
             nn.init.normal_(out.weight, std=0.02 / math.sqrt(2 * len(model.blocks)))
-    return model, None, None
+    return model, None
 
 
 class WithPositions(nn.Embedding):
@@ -97,12 +96,12 @@ def learned_positions(model: FastGPT):
     model.sin.zero_()
     model.token.__class__ = WithPositions
     model.token.positions = nn.Parameter(0.02 * torch.randn(model.context, model.token.weight.shape[1]))
-    return model, None, None
+    return model, None
 
 
 def same(model: FastGPT):
     """Our recipe's network as it is."""
-    return model, None, None
+    return model, None
 
 
 def random_places(splits, context: int, batch_size: int, rng: torch.Generator):
@@ -113,6 +112,7 @@ def random_places(splits, context: int, batch_size: int, rng: torch.Generator):
 ROWS = {
     "Adam for Muon": partial(ours_but, adam_for_all),
     "context 64": partial(ours_but, partial(other_model, context=64)),
+    "256 characters from the start": partial(ours_but, same, longest=None),
     "4 layers": partial(ours_but, partial(other_model, layers=4)),
     "pieces from random places": partial(ours_but, same, draw=random_places),
     "no weight decay": partial(ours_but, same, decay=0.0, table_decay=0.0),
@@ -122,6 +122,5 @@ ROWS = {
     "learned positions for rotary": partial(ours_but, learned_positions),
     "output projections not 0": partial(ours_but, random_outputs),
     "no cap on logits": partial(ours_but, partial(other_model, cap=1e6)),
-    "cosine for linear decay": partial(ours_but, lambda model: (model, None, warmup_cosine)),
     "ours": partial(ours_but, same),
 }
