@@ -1,6 +1,7 @@
 """A small GPT on a text of your own, character by character (default: Shakespeare)."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -45,7 +46,9 @@ def load_data(own: str | Path | None = None) -> Splits:
     return split_text(text, hashlib.sha256(Path(own).read_bytes()).hexdigest())
 
 
-def prepare(splits: Splits, accelerator, rng: torch.Generator) -> Job:
+def prepare(
+    splits: Splits, accelerator, rng: torch.Generator, build: Callable = build
+) -> Job:
     """Pieces, each once in a pass."""
     characters = splits.characters
     batches = pieces(splits, CONTEXT, BATCH, rng)
