@@ -5,13 +5,13 @@ import math
 import torch
 import torch.nn.functional as F
 
-from aigc_lib.exercises.dalle_drawing import any_right, column_mask, unmask
+from aigc_lib.exercises.dalle_drawing import any_right, unmask, which_caption
+from aigc_lib.exercises.dalle_masks import neighbour_mask
 from aigc_lib.exercises.verdict import (
     Wrong,
     call,
     compare,
     exercise,
-    expect_finite,
     expect_shape,
     same,
 )
@@ -19,9 +19,9 @@ from aigc_lib.exercises.verdict import (
 __all__ = [
     "one_row",
     "weighted",
-    "two_prices",
+    "which_caption",
     "guided",
-    "column_mask",
+    "neighbour_mask",
     "any_right",
     "unmask",
 ]
@@ -81,96 +81,70 @@ def one_row(answer):
 
 @exercise
 def weighted(answer):
-    """answer(logits, targets, text, weight): (B, S, V), (B, S), int, float -> ()."""
-    for b, s, v, text, weight in ((3, 7, 5, 2, 1 / 8), (2, 6, 9, 4, 0.3)):
-        logits, targets = 2 * torch.randn(b, s, v), torch.randint(v, (b, s))
+    """answer(logits, targets, text, weight): (B, S, V), (B, S), int, float -> (); the
+    targets 0 of the caption are padding."""
+    for b, s, v, text, weight in ((3, 9, 5, 4, 1 / 8), (2, 11, 9, 5, 0.3)):
+        logits, targets = 2 * torch.randn(b, s, v), torch.randint(1, v, (b, s))
+        targets[0, text - 2 : text], targets[1, 1:text] = 0, 0
         got = call(answer, logits, targets, text, weight)
         expect_shape(got, (), "one number for the batch")
         each = F.cross_entropy(logits.mT, targets, reduction="none")  # (B, S)
-        words, codes = each[:, :text], each[:, text:]
-        true = weight * words.mean() + (1 - weight) * codes.mean()
+        real = (targets != 0).float()
+        real[:, text:] = 1.0
+        words, codes = (each * real)[:, :text], each[:, text:]  # 0 at the padding
+        count = real[:, :text].sum()
+
+        def mix(of_words, of_codes, weight=weight):
+            return weight * of_words + (1 - weight) * of_codes
+
+        true = mix(words.sum() / count, codes.mean())
+        by_row = words.sum(1) / real[:, :text].sum(1)
+        swapped = mix(words.sum() / count, codes.mean(), 1 - weight)
+        padding = (each * (1 - real))[:, :text].sum() / (b * text - count)
+        early = (each * real)[:, : text + 1].sum() / (count + b)
         slips = [
             (
-                (1 - weight) * words.mean() + weight * codes.mean(),
+                mix(each[:, :text].mean(), codes.mean()),
+                "The padding counts in your mean: what comes after the end token is "
+                "no part of the caption.",
+            ),
+            (
+                mix(words.mean(), codes.mean()),
+                "The padding costs nothing in your sum, but you still divide by all "
+                "places of the caption.",
+            ),
+            (
+                mix(by_row.mean(), codes.mean()),
+                "You take a mean for each row first: then the tokens of a short "
+                "caption count more than those of a long one.",
+            ),
+            (
+                swapped,
                 "The weights are the wrong way round: `weight` is that of the text.",
             ),
             (
-                each.mean(),
+                (each * real).sum() / real.sum(),
                 "All tokens count alike in your mean: take one mean for each kind.",
             ),
             (
-                weight * words.mean() + codes.mean(),
+                weight * words.sum() / count + codes.mean(),
                 "The picture has weight 1: the two weights should sum to 1.",
             ),
             (
-                (weight * words.sum() + (1 - weight) * codes.sum()) / (b * s),
-                "You divide both sums by all tokens: each is a mean over its own kind.",
-            ),
-            (
-                weight * words.sum(1).mean() + (1 - weight) * codes.sum(1).mean(),
+                mix(words.sum(1).mean(), codes.sum(1).mean()),
                 "You add up over the tokens: take the mean over each kind.",
             ),
             (
-                weight * each[:, : text + 1].mean()
-                + (1 - weight) * each[:, text + 1 :].mean(),
+                mix(early, each[:, text + 1 :].mean()),
                 "One token of the picture is counted with the text.",
             ),
+            (mix(padding, codes.mean()), "You keep the padding and skip the words."),
             (true / math.log(2), "That is in bits: expected nats."),
             (-true, "The sign is wrong: a loss is minus a log-probability."),
         ]
-        hint = "The first `text` targets are one mean, the others another one."
+        hint = "One mean over the words of all captions, one over all codes."
         compare(got, true, slips, hint)
-    return "A mean for each kind: how many tokens each has does not count."
-
-
-@exercise
-def two_prices(answer):
-    """answer(logits, rows, text): (B, S, V), (B, S), int -> (B, 2), log p(caption) and
-    log p(picture | caption)."""
-    for b, s, v, text, scale in ((3, 8, 5, 3, 1), (1, 6, 4, 2, 1), (2, 7, 6, 4, 300)):
-        logits, rows = scale * torch.randn(b, s, v), torch.randint(v, (b, s))
-        got = call(answer, logits, rows, text)
-        expect_shape(got, (b, 2), "two numbers for each row")
-        expect_finite(got, "Large logits: take log_softmax, no logarithm of a softmax.")
-        log_p = logits.log_softmax(-1)
-        each = log_p[:, :-1].gather(2, rows[:, 1:, None])[..., 0]  # (B, S - 1)
-        late = log_p.gather(2, rows[..., None])[..., 0]  # the output after x says x
-
-        def cut(values, at):
-            return torch.stack((values[:, :at].sum(1), values[:, at:].sum(1)), 1)
-
-        true = cut(each, text - 1)
-        sizes = torch.tensor([text - 1, s - text])
-        slips = [
-            (
-                cut(late, text),
-                "You let each output predict the token that it has just read: the "
-                "output after token t is for token t + 1.",
-            ),
-            (
-                cut(late[:, 1:], text - 1),
-                "You let each output predict the token that it has just read: the "
-                "output after token t is for token t + 1.",
-            ),
-            (
-                cut(each, text),
-                "The first token of the picture is counted with the caption: the first "
-                "token of the row is given, so the caption has one term less.",
-            ),
-            (-true, "The sign is wrong: the logarithm of a probability is at most 0."),
-            (
-                true / sizes,
-                "You average over the tokens: by the chain rule it is a sum.",
-            ),
-            (true / math.log(2), "That is in bits: expected the natural logarithm."),
-            (true.flip(1), "The caption comes first, then the picture."),
-            (
-                torch.stack((true[:, 0], true.sum(1)), 1),
-                "The second number holds the caption, too: it should be given.",
-            ),
-        ]
-        compare(got, true, slips, "Which output speaks about which token?")
-    return "Their sum is the log-probability of the whole row."
+    return "However much padding there is, the words count as before."
 
 
 @exercise

@@ -1,47 +1,89 @@
-"""Checks for three exercises of the chapter on DALL-E: who looks where, what counts."""
+"""Checks for three exercises of the chapter on DALL-E: Bayes, the best of n, Muse."""
 
 from math import comb
 
 import torch
 
-from aigc_lib.exercises.verdict import Wrong, call, compare, exercise, expect_shape
+from aigc_lib.exercises.verdict import (
+    Wrong,
+    call,
+    compare,
+    exercise,
+    expect_finite,
+    expect_shape,
+)
 
 
 @exercise
-def column_mask(answer):
-    """answer(h, w): ints -> (h w, h w) bool, true where a token may look."""
-    for h, w in ((3, 4), (4, 2), (1, 3)):
-        got = call(answer, h, w)
-        n = h * w
-        if tuple(got.shape) != (n, n):
-            raise Wrong(
-                f"Your result has shape {tuple(got.shape)}: expected ({n}, {n}), a row "
-                "for each token that looks."
-            )
-        if got.dtype != torch.bool:
-            raise Wrong(f"Your mask is {got.dtype}: expected torch.bool.")
-        line, column = torch.arange(n) // w, torch.arange(n) % w
-        same_column = column[:, None] == column
-        same_line = line[:, None] == line
-        past = torch.ones(n, n, dtype=torch.bool).tril()
-        true = same_column & past
+def which_caption(answer):
+    """answer(logits, rows, text): (P, C, S, V), (P, C, S), int -> (P, C), the
+    probability of each caption, given the picture."""
+    sizes = ((3, 4, 8, 5, 3, 1), (2, 3, 6, 4, 2, 1), (2, 5, 7, 6, 4, 300))
+    for p, c, s, v, text, scale in sizes:
+        captions, codes = torch.randint(v, (c, text)), torch.randint(v, (p, s - text))
+        rows = torch.cat(
+            (captions.expand(p, c, text), codes[:, None].expand(p, c, s - text)), 2
+        )
+        logits = scale * torch.randn(p, c, s, v)
+        got = call(answer, logits, rows, text)
+        expect_shape(got, (p, c), "a probability for each picture and caption")
+        expect_finite(got, "Large logits: stay with logarithms until the last step.")
+        log_p = logits.log_softmax(-1)
+        each = log_p[:, :, :-1].gather(3, rows[:, :, 1:, None])[..., 0]  # (P, C, S - 1)
+        late = log_p.gather(3, rows[..., None])[..., 0]  # the output after x says x
+        joint = each.sum(2)
+        true = joint.softmax(1)
         slips = [
-            (same_column, "Your tokens see what stands below them: that comes later."),
-            (true.T & same_column, "Your tokens look down: rows ask, columns answer."),
-            (same_line & past, "That is the mask of lines: expected that of columns."),
-            (past, "Your tokens see all that came before, in every column."),
-            (true & ~torch.eye(n, dtype=torch.bool), "A token should see itself, too."),
-            (~true, "Your mask is true where a token must not look."),
+            (
+                each[..., text - 1 :].sum(2).softmax(1),
+                "You hold all captions for equally probable: by Bayes' rule, how "
+                "probable the model finds a caption counts, too.",
+            ),
+            (
+                each[..., : text - 1].sum(2).softmax(1),
+                "The picture does not count in your result.",
+            ),
+            (
+                joint.softmax(0),
+                "Your probabilities sum to 1 over the pictures: for each picture they "
+                "should sum to 1 over the captions.",
+            ),
+            (
+                joint.flatten().softmax(0).view(p, c),
+                "Your probabilities sum to 1 over all pairs: the picture is given, so "
+                "each row should sum to 1.",
+            ),
+            (joint.log_softmax(1), "These are logarithms: expected probabilities."),
+            (
+                joint.exp(),
+                "These are the probabilities of the pairs: the picture is given, so "
+                "each row should sum to 1.",
+            ),
+            (joint, "These are log-probabilities of the pairs: the picture is given."),
+            (
+                each.mean(2).softmax(1),
+                "You average over the tokens: by the chain rule it is a sum.",
+            ),
+            (
+                (-joint).softmax(1),
+                "The caption that costs most gets the most: the sign is wrong.",
+            ),
         ]
-        tall = (torch.arange(n)[:, None] // h == torch.arange(n) // h) & past
-        slips.append((tall, "You number the tokens by columns: they stand by lines."))
-        if torch.equal(got, true):
-            continue
-        for value, hint in slips:
-            if torch.equal(got, value):
-                raise Wrong(hint)
-        raise Wrong("The mask is off: token i stands in line i // w and column i % w.")
-    return "A picture of h lines needs at most h keys for each token."
+        slips += [
+            (
+                value.softmax(1),
+                "You let each output predict the token that it has just read: the "
+                "output after token t is for token t + 1.",
+            )
+            for value in (
+                late.sum(2),
+                late[..., 1:].sum(2),
+                late[..., text:].sum(2),
+            )
+        ]
+        hint = "Bayes' rule: what is p(caption, picture), and what is it divided by?"
+        compare(got, true, slips, hint)
+    return "A model of pairs describes, too, if it may choose from a list."
 
 
 @exercise
@@ -122,7 +164,7 @@ def unmask(answer):
         if counts != [keep] * b:
             raise Wrong(f"{counts} places stay hidden: expected {keep} in each row.")
         raise Wrong("Other places stay hidden than the least confident ones.")
-    return "Muse fills a picture in a dozen such rounds, many places at a time."
+    return "Muse fills a picture in two dozen such rounds, many places at a time."
 
 
 def _least(sure, keep):
