@@ -65,44 +65,87 @@ def scale(answer):
 
 @exercise
 def cross(answer):
-    """answer(x, text, wq, wk, wv): (B, T, C), (B, S, W), (C, C), (W, C), (W, C) ->
-    (B, T, C), what each place reads in the text, with one head."""
-    for b, t, s, c, w in [(2, 5, 3, 4, 6), (1, 4, 7, 3, 2), (3, 2, 4, 5, 8)]:
+    """answer(x, text, wq, wk, wv, heads): (B, T, C), (B, S, W), (C, C), (W, C), (W, C),
+    int -> (B, T, C), what each place reads in the text, its heads side by side."""
+    for b, t, s, c, w, h in [
+        (2, 5, 3, 8, 6, 2),
+        (1, 4, 7, 9, 2, 3),
+        (3, 2, 4, 5, 8, 1),
+    ]:
         x, text = torch.randn(b, t, c), torch.randn(b, s, w)
         wq, wk, wv = torch.randn(c, c), torch.randn(w, c), torch.randn(w, c)
-        got = call(answer, x, text, wq, wk, wv)
+        got = call(answer, x, text, wq, wk, wv, h)
+        if got.shape == (b, h, t, c // h):
+            raise Wrong("The heads still stand apart: put them side by side.")
+        if got.shape == (b, t, c // h) and h > 1:
+            raise Wrong("The heads are summed or averaged: put them side by side.")
         if got.shape == (b, s, c):
             raise Wrong("The text asks and the picture answers: it is the other way.")
-        if got.shape == (b, t, s):
+        if got.shape in ((b, t, s), (b, h, t, s)):
             raise Wrong("These are weights or scores: sum the values with them.")
         expect_shape(got, (b, t, c), "one vector for each place")
         expect_finite(got, "Use softmax, which subtracts the largest score.")
-        q, k, v = x @ wq, text @ wk, text @ wv
-        scores = q @ k.mT
+        parts = x @ wq, text @ wk, text @ wv
+        hint = "Queries come from x, keys and values from the text; look at the heads."
+        compare(got, join(read(*split(parts, h))), cross_slips(x, parts, w, h), hint)
+    return "The weights form a T x S table in each head: who reads which token."
 
-        def read(scores, values=v, dim=2):
-            return scores.softmax(dim) @ values
 
-        true = read(scores / math.sqrt(c))
-        slips = [
-            (read(scores), "Divide the scores by the root of C."),
-            (read(scores / c), "Divide by the root of C, not by C."),
-            (read(scores / math.sqrt(w)), "C is the width of a query, not W."),
-            (read(scores / math.sqrt(s)), "Divide by the root of C, not of S."),
-            (
-                read(scores / math.sqrt(c), dim=1),
-                "The weights of a place sum to 1 over the tokens: softmax along S.",
-            ),
-            (read(scores / math.sqrt(c), k), "You sum the keys: sum the values."),
-            (x + true, "The input is added later: return what is read only."),
-            (
-                v.mean(1, keepdim=True).expand_as(true),
-                "Every token gets the same weight: ask the queries.",
-            ),
-        ]
-        hint = "Queries come from x, keys and values from the text."
-        compare(got, true, slips, hint)
-    return "The weights form a T x S table: who of the places reads which token."
+def split(parts, heads):
+    """Rows (B, n, C) -> (B, heads, n, d): head i has the columns from i d on."""
+    return [part.unflatten(2, (heads, -1)).transpose(1, 2) for part in parts]
+
+
+def join(found):
+    """What heads read (B, heads, T, d), side by side: (B, T, C)."""
+    return found.transpose(1, 2).flatten(2)
+
+
+def read(q, k, v, root=None, dim=-1):
+    """Attention with the scores over `root`, else over the root of their width."""
+    return (q @ k.mT / (root or math.sqrt(q.shape[-1]))).softmax(dim) @ v
+
+
+def cross_slips(x, parts, w, h):
+    """What wrong answers to `cross` give, each with its hint."""
+    q, k, v = split(parts, h)
+    (b, t, c), s = x.shape, k.shape[2]
+    d = c // h
+    every = [part.unflatten(2, (-1, h)).movedim(3, 1) for part in parts]
+    views = [part.reshape(b, h, -1, d) for part in parts]
+    mixed = (
+        "Heads and places are mixed: swap these two dimensions, do not only reshape."
+    )
+    stripes = "A head has neighbouring columns: you take every heads-th one."
+    order = "The columns of the result are out of order: one head after the other."
+    return [
+        (join(read(q, k, v, 1)), "Divide the scores by the root of d."),
+        (join(read(q, k, v, d)), "Divide by the root of d, not by d."),
+        (read(*parts), "All columns ask as one head: give each head its own."),
+        (join(read(q, k, v, c**0.5)), "A query of one head has width d = C / heads."),
+        (join(read(q, k, v, w**0.5)), "d is the width of a query, not W."),
+        (join(read(q, k, v, s**0.5)), "Divide by the root of d, not of S."),
+        (join(read(q, k, k)), "You sum the keys: sum the values."),
+        (
+            join(read(q, k, v, dim=2)),
+            "The weights of a place sum to 1 over the tokens: softmax along S.",
+        ),
+        (
+            x + join(read(q, k, v)),
+            "The input is added later: return what is read only.",
+        ),
+        (
+            parts[2].mean(1, keepdim=True).expand(b, t, c),
+            "Every token gets the same weight: ask the queries.",
+        ),
+        (read(*views).reshape(b, t, c), mixed),
+        (join(read(*views)), mixed),
+        (read(q, k, v).reshape(b, t, c), mixed),
+        (read(*every).movedim(1, 3).flatten(2), stripes),
+        (join(read(*every)), stripes),
+        (read(q, k, v).movedim(1, 3).flatten(2), order),
+        (join(read(q, k, v).flip(1)), order),
+    ]
 
 
 @exercise

@@ -9,32 +9,73 @@ from aigc_lib.exercises.verdict import Wrong, call, compare, exercise, expect_sh
 @exercise
 def latent_mask(answer):
     """answer(mask): (B, 1, H, W) of 0 and 1, 1 where a pixel is known -> (B, 1, H/4,
-    W/4), 1 where all 16 pixels are known."""
-    for b, h, w in [(3, 8, 12), (1, 32, 32), (2, 4, 16)]:
-        mask = (torch.rand(b, 1, h, w) < 0.97).float()
-        mask[:, :, :, -4:] = 1.0
-        mask[:, :, :4, :4] = 0.0
-        mask[:, :, 1, 1] = 1.0  # one pixel of an unknown block
-        mask[:, :, 1, w - 7] = mask[:, :, 0, 4] = 0.0  # pixels of known blocks
+    W/4), 1 where a place and its neighbours are known in all pixels."""
+    for b, h, w in [(2, 32, 28), (1, 32, 32), (3, 24, 36)]:
+        mask = torch.ones(b, 1, h, w)
+        mask[:, :, 12:24, :16] = mask[:, :, 4:8, 8:12] = 0.0
+        mask[:, :, 12:24:4, 13] = 1.0  # one known pixel of three places
+        mask[:, :, 4, 8] = 1.0  # the first pixel of a place
+        mask[:, :, -3, -2] = 0.0  # one unknown pixel of the last place
+        y, x = torch.randint(4, (2, b))
+        mask[torch.arange(b), 0, y, w - 1 - x] = 0.0  # one in a corner, at random
         got = call(answer, mask)
         if got.dtype in (torch.bool, torch.int64, torch.int32):
             got = got.float()
         expect_shape(got, (b, 1, h // 4, w // 4), "one number for 4x4 pixels")
-        true = -F.max_pool2d(-mask, 4)
-        mean = F.avg_pool2d(mask, 4)
-        slips = [
-            (
-                F.max_pool2d(mask, 4),
-                "One known pixel is not enough: all 16 must be known.",
-            ),
-            (mean.round(), "Half is not enough: all 16 must be known."),
-            (1 - true, "It is turned over: 1 means known."),
-            (mean, "These are shares: only a share of 1 is known."),
-            (mask[:, :, ::4, ::4], "You look at one pixel of 16."),
-            (torch.ones_like(true), "Nothing is left to be filled in."),
-        ]
-        compare(got, true, slips, "A place of the latents stands for 4x4 pixels.")
-    return "An unknown pixel spoils its whole place, so the hole grows to full places."
+        hint = (
+            "One unknown pixel in a place, or in one of the eight around it, makes 0."
+        )
+        compare(got, 1 - grown(_gap(mask)), mask_slips(mask), hint)
+    return "One unknown pixel spoils its place and the eight places around it."
+
+
+def _gap(mask):
+    """1 where one of 4x4 pixels is unknown: (B, 1, H/4, W/4)."""
+    return F.max_pool2d(1 - mask, 4)
+
+
+def grown(gap, size=3):
+    """The gap with a margin on each side; nothing comes from outside the picture."""
+    return F.max_pool2d(gap, size, stride=1, padding=size // 2)
+
+
+def mask_slips(mask):
+    """What wrong answers to `latent_mask` give, each with its hint."""
+    gap, shares = _gap(mask), F.avg_pool2d(mask, 4)
+    true = 1 - grown(gap)
+    beside = torch.maximum(
+        F.max_pool2d(gap, (1, 3), stride=1, padding=(0, 1)),
+        F.max_pool2d(gap, (3, 1), stride=1, padding=(1, 0)),
+    )
+    framed = 1 - F.max_pool2d(F.pad(gap, (1, 1, 1, 1), value=1.0), 3, stride=1)
+    finer = 1 - _gap(1 - grown(1 - mask))
+    margin = "The margin is missing: the places around the gap are 0, too."
+    return [
+        (1 - gap, margin),
+        (shares, "These are shares: only a share of 1 is known."),
+        (mask[:, :, ::4, ::4], "You look at one pixel of 16."),
+        (1 - grown(1 - mask[:, :, ::4, ::4]), "You look at one pixel of 16."),
+        (grown(gap), "It is turned over: 1 means known."),
+        (1 - beside, "The places at the corners are neighbours, too: there are eight."),
+        (framed, "Outside the picture nothing is unknown: its border stays known."),
+        (1 - grown(gap, 5), "The margin is two places wide: one is asked for."),
+        (finer, "The margin is one pixel wide: it is one place, 4 pixels."),
+        (grown(1 - gap), "The known part grows: it is the gap that grows."),
+        (
+            1 - grown(1 - F.max_pool2d(mask, 4)),
+            "One known pixel is not enough: all 16 must be known.",
+        ),
+        (
+            grown(F.max_pool2d(mask, 4)),
+            "One known pixel is not enough: all must be known, nearby, too.",
+        ),
+        (1 - grown(1 - shares.round()), "Half is not enough: all 16 must be known."),
+        (
+            F.avg_pool2d(1 - gap, 3, 1, 1, count_include_pad=False),
+            "These are shares: only a share of 1 is known.",
+        ),
+        (torch.ones_like(true), "Nothing is left to be filled in."),
+    ]
 
 
 @exercise

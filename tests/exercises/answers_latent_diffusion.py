@@ -11,24 +11,68 @@ from aigc_lib.exercises import latent_diffusion as check
 __all__ = ["RIGHT", "WRONG", "check"]
 
 
-def read(x, text, wq, wk, wv, *, root=None, dim=2, values=None):
-    q, k, v = x @ wq, text @ wk, text @ wv
+def split(rows, heads):
+    return rearrange(rows, "b n (h d) -> b h n d", h=heads)
+
+
+def join(found):
+    return rearrange(found, "b h t d -> b t (h d)")
+
+
+def read(x, text, wq, wk, wv, heads, *, root=None, dim=3, values=None, split=split, join=join):
+    q, k, v = (split(part, heads) for part in (x @ wq, text @ wk, text @ wv))
     root = math.sqrt(q.shape[-1]) if root is None else root
-    return (q @ k.mT / root).softmax(dim) @ (k if values == "keys" else v)
+    return join((q @ k.mT / root).softmax(dim) @ (k if values == "keys" else v))
 
 
-def by_heads(x, text, wq, wk, wv):
-    q, k, v = ((part @ w)[:, None] for part, w in ((x, wq), (text, wk), (text, wv)))
-    return F.scaled_dot_product_attention(q, k, v)[:, 0]
+def by_sdpa(x, text, wq, wk, wv, heads):
+    q, k, v = (split(part @ w, heads) for part, w in ((x, wq), (text, wk), (text, wv)))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def read_by_loop(x, text, wq, wk, wv):
-    rows = torch.zeros_like(x)
+def head_by_head(x, text, wq, wk, wv, heads):
+    columns = zip(*(w.chunk(heads, dim=1) for w in (wq, wk, wv)), strict=True)
+    found = []
+    for q, k, v in columns:
+        scores = x @ q @ (text @ k).mT / q.shape[1] ** 0.5
+        found.append(scores.softmax(2) @ (text @ v))
+    return torch.cat(found, 2)
+
+
+def read_by_loop(x, text, wq, wk, wv, heads):
+    rows, d = torch.zeros_like(x), x.shape[2] // heads
     for b in range(len(x)):
         for t in range(x.shape[1]):
-            scores = text[b] @ wk @ (x[b, t] @ wq) / x.shape[2] ** 0.5
-            rows[b, t] = scores.softmax(0) @ (text[b] @ wv)
+            for i in range(0, x.shape[2], d):
+                scores = (text[b] @ wk)[:, i : i + d] @ (x[b, t] @ wq)[i : i + d] / d**0.5
+                rows[b, t, i : i + d] = scores.softmax(0) @ (text[b] @ wv)[:, i : i + d]
     return rows
+
+
+def apart(rows, heads):
+    return rows.reshape(len(rows), heads, rows.shape[1], -1)
+
+
+def striped(rows, heads):
+    return rearrange(rows, "b n (d h) -> b h n d", h=heads)
+
+
+def gap(mask):
+    return F.max_pool2d(1 - mask, 4)
+
+
+def grown(gap, size=3):
+    return F.max_pool2d(gap, size, stride=1, padding=size // 2)
+
+
+def mask_by_loop(mask):
+    rows, columns = mask.shape[2] // 4, mask.shape[3] // 4
+    small = torch.zeros(len(mask), 1, rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            around = mask[:, 0, max(0, 4 * i - 4) : 4 * i + 8, max(0, 4 * j - 4) : 4 * j + 8]
+            small[:, 0, i, j] = around.flatten(1).min(1).values
+    return small
 
 
 def noised(z0, eps, a):
@@ -75,19 +119,22 @@ def other_order(order):
     return lambda z, p: rearrange(z, f"b d (h p) (w q) -> {order}", p=p, q=p)
 
 
+PLUS = torch.tensor([[[[0.0, 1, 0], [1, 1, 1], [0, 1, 0]]]])  # a place and the four beside it
+
 RIGHT = {
     "scale": [
         lambda z: 1 / z.std(),
         lambda z: z.flatten().std(correction=0) ** -1,
         lambda z: 1 / (z - z.mean()).square().mean().sqrt(),
     ],
-    "cross": [read, by_heads, read_by_loop],
+    "cross": [read, by_sdpa, head_by_head, read_by_loop],
     "start": [started, started_in_tensors],
     "latent_mask": [
-        lambda m: -F.max_pool2d(-m, 4),
-        lambda m: (F.avg_pool2d(m, 4) == 1).float(),
-        lambda m: F.avg_pool2d(m, 4) > 0.99,
-        lambda m: F.pixel_unshuffle(m, 4).amin(1, keepdim=True),
+        lambda m: 1 - grown(gap(m)),
+        lambda m: -F.max_pool2d(-m, 12, stride=4, padding=4),
+        lambda m: F.conv2d(gap(m), torch.ones(1, 1, 3, 3), padding=1) == 0,
+        lambda m: F.avg_pool2d(1 - m, 12, stride=4, padding=4) == 0,
+        mask_by_loop,
     ],
     "rescale": [stretched, stretched_by_loop],
     "patches": [lambda z, p: F.unfold(z, p, stride=p).mT, patched, patched_by_loop],
@@ -107,13 +154,23 @@ WRONG = {
         (lambda z: 1 / z.abs().mean(), "mean size"),
     ],
     "cross": [
-        (lambda *a: read(*a, root=1.0), "root of C"),
-        (lambda *a: read(*a, root=a[0].shape[2]), "not by C"),
-        (lambda *a: read(*a, dim=1), "along S"),
+        (lambda *a: read(*a[:5], 1), "as one head"),
+        (lambda *a: read(*a, root=1.0), "root of d"),
+        (lambda *a: read(*a, root=a[0].shape[2] // a[5]), "not by d"),
+        (lambda *a: read(*a, root=a[0].shape[2] ** 0.5), "C / heads"),
+        (lambda *a: read(*a, root=a[1].shape[2] ** 0.5), "not W"),
+        (lambda *a: read(*a, dim=2), "along S"),
         (lambda *a: read(*a, values="keys"), "sum the values"),
         (lambda *a: a[0] + read(*a), "added later"),
-        (lambda x, text, wq, wk, wv: (x @ wq @ (text @ wk).mT).softmax(2), "weights or scores"),
-        (lambda x, text, wq, wk, wv: read(text @ wk, x @ wq, *[torch.eye(x.shape[2])] * 3), "the other way"),
+        (lambda *a: read(*a, join=lambda found: found), "stand apart"),
+        (lambda *a: read(*a, join=lambda found: found.mean(1)), "averaged"),
+        (lambda *a: read(*a, join=lambda found: found.reshape(a[0].shape)), "are mixed"),
+        (lambda *a: read(*a, split=apart), "are mixed"),
+        (lambda *a: read(*a, split=apart, join=lambda found: found.reshape(a[0].shape)), "are mixed"),
+        (lambda *a: read(*a, split=striped), "every heads-th"),
+        (lambda *a: read(*a, join=lambda found: rearrange(found, "b h t d -> b t (d h)")), "out of order"),
+        (lambda x, text, wq, wk, wv, heads: (x @ wq @ (text @ wk).mT).softmax(2), "weights or scores"),
+        (lambda x, text, wq, wk, wv, h: read(text @ wk, x @ wq, *[torch.eye(x.shape[2])] * 3, h), "the other way"),
     ],
     "start": [
         (lambda z, e, s, a: noised(z, e, float(a[len(a) - round(s * len(a))])), "wrong end|Look up"),
@@ -124,11 +181,19 @@ WRONG = {
         (lambda z, e, s, a: started(z, e, s, a.square()), "Roots|Look up"),
     ],
     "latent_mask": [
-        (lambda m: F.max_pool2d(m, 4), "not enough"),
-        (lambda m: 1 + F.max_pool2d(-m, 4), "turned over"),
+        (lambda m: -F.max_pool2d(-m, 4), "margin is missing"),
         (lambda m: F.avg_pool2d(m, 4), "shares"),
-        (lambda m: F.avg_pool2d(m, 4).round(), "Half"),
-        (lambda m: m[:, :, ::4, ::4], "one pixel of 16"),
+        (lambda m: grown(gap(m)), "turned over"),
+        (lambda m: 1 - F.conv2d(gap(m), PLUS, padding=1).clamp(max=1), "there are eight"),
+        (lambda m: F.avg_pool2d(1 - gap(m), 3, 1, 1) > 0.99, "Outside the picture"),
+        (lambda m: 1 - grown(gap(m), 5), "two places wide"),
+        (lambda m: -F.max_pool2d(-(1 - grown(1 - m)), 4), "one pixel wide"),
+        (lambda m: grown(1 - gap(m)), "known part grows"),
+        (lambda m: 1 - grown(1 - F.max_pool2d(m, 4)), "One known pixel"),
+        (lambda m: 1 - grown((F.avg_pool2d(m, 4) < 0.5).float()), "Half"),
+        (lambda m: 1 - grown(1 - m[:, :, ::4, ::4]), "one pixel of 16"),
+        (lambda m: F.max_pool2d(m, 12, stride=4, padding=4), "One known pixel"),
+        (lambda m: torch.ones_like(gap(m)), "Nothing is left"),
         (lambda m: m, "shape"),
     ],
     "rescale": [
