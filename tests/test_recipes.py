@@ -175,7 +175,8 @@ from aigc_lib.training.splits import Splits
 for name in recipes.names():
     recipe = recipes.recipe(name)
     whole = recipe.load_data()
-    parts = (tuple(part[:256] for part in tensors) for tensors in (whole.training, whole.held_out))
+    n = 4096 if whole.training[0].ndim == 1 else 256  # characters of a text, or rows
+    parts = (tuple(part[:n] for part in tensors) for tensors in (whole.training, whole.held_out))
     run(recipe, Splits(*parts, "a part", whole.characters), pathlib.Path(sys.argv[1], f"{name}.safetensors"), steps=1)
 """
 
