@@ -28,7 +28,7 @@ def pieces(
     """Batches (batch_size, context + 1) of pieces of the text, forever.
 
     Each pass cuts the text anew, from a random place of its first context on, and draws
-    no piece twice: random places alone would leave a third out of a pass. Raises
+    no piece twice: random places would leave more than a third out of a pass. Raises
     ValueError for a text that is shorter than a batch.
     """
     (ids,) = splits.training
