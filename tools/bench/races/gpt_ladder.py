@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from races.gpt import IMAGES, finish, plain, recipe  # noqa: F401
+from races.gpt import IMAGES, plain, recipe, train  # noqa: F401
 from torch import nn
 
 from aigc_lib import data, runtime
@@ -34,7 +34,8 @@ def ours_but(change: Callable, seconds: float, seed: int, draw: Callable = piece
         if job is None
         else job(model, stream)
     )
-    return finish(model, job, seconds, splits, lambda _, used: linear_decay(used))
+    model, steps = train(job, seconds, lambda _, used: linear_decay(used))
+    return {"steps": steps, **recipe.metrics(model, splits)}
 
 
 def adam_for_all(model: FastGPT):
