@@ -10,6 +10,7 @@ from aigc_lib.exercises.verdict import Wrong, call, exercise, expect_shape, same
 __all__ = [
     "attend",
     "bits_per_character",
+    "discounted",
     "next_token_loss",
     "parameters",
     "repetition_penalty",
@@ -146,6 +147,51 @@ def repetition_penalty(answer):
             "The value is off. A token that stands in the text twice is punished once."
         )
     return "It is crude: it also punishes spaces, which have to come back."
+
+
+@exercise
+def discounted(answer):
+    """answer(counts, lower, D): (V, V), (V,), float -> (V, V), rows of probabilities."""
+    for v, d in [(5, 0.7), (3, 1.0), (8, 0.25)]:
+        counts = torch.randint(-3, 4, (v, v)).clamp(min=0).float()
+        counts[0], counts[1:, 0] = 0, 3  # token 0 as a context was never seen
+        lower = torch.rand(v).softmax(0)
+        got = call(answer, counts, lower, d)
+        expect_shape(got, (v, v), "a row of V probabilities for each context")
+        total, kinds = counts.sum(1, keepdim=True), (counts > 0).sum(1, keepdim=True)
+        kept = (counts - d).clamp(min=0) / total.clamp(min=1)
+        true = torch.where(
+            total > 0, kept + d * kinds / total.clamp(min=1) * lower, lower
+        )
+        if same(got, true):
+            continue
+        if same(got[1:], true[1:]) or not torch.isfinite(got[0]).all():
+            raise Wrong(
+                "A context that was never seen has n(c) = 0: what comes after it is "
+                "told by the shorter context alone."
+            )
+        if (got < 0).any():
+            raise Wrong(
+                "Some probabilities are negative: a count of 0 has nothing to give."
+            )
+        if same(got[1:], kept[1:]):
+            raise Wrong("What the discounts took is missing: it goes to `lower`.")
+        if same(got[1:], (kept + d / total.clamp(min=1) * lower)[1:]):
+            raise Wrong(
+                "You give one discount away: each of the m(c) different tokens that "
+                "stood after c gave one."
+            )
+        if same(got[1:], (kept + d * kinds / total.clamp(min=1) / v)[1:]):
+            raise Wrong("You share equally among all tokens: share as `lower` says.")
+        if not same(got[1:].sum(1), torch.ones(v - 1)):
+            raise Wrong(
+                "Your rows do not sum to 1. Give away exactly what you take: D for each "
+                "count above 0, and all is divided by n(c), the sum of the row."
+            )
+        raise Wrong(
+            "The rows sum to 1, but the values are off. Which index is the context?"
+        )
+    return "In the library D depends on the count, and `lower` is such a table again."
 
 
 @exercise

@@ -1,6 +1,6 @@
 """Language models that count: Kneser-Ney, copies of what stood before, and a mixture.
 
-Kneser & Ney 1995; the three discounts are those of Chen & Goodman 1999, section 4.
+Kneser & Ney 1995; the three discounts are those of Chen & Goodman 1999.
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class Table:
 def discounts(counts: Tensor) -> Tensor:
     """What is taken off a count of 0, 1, 2, and of 3 or more: (G,) int64 -> (4,).
 
-    Chen & Goodman 1999, equation 17; 0.5 where too little was counted for it. None is
-    below 0.1, so that something is left for every token.
+    Chen & Goodman 1999, modified Kneser-Ney; 0.5 where too little was counted for it.
+    None is below 0.1, so that something is left for shorter contexts.
     """
     n = torch.bincount(counts.clamp(max=5), minlength=5)[1:5].float()
     y = n[0] / (n[0] + 2 * n[1])
@@ -63,7 +63,7 @@ class KneserNey(nn.Module):
     They rest on what stood after the last `order` tokens in the text `ids` (N,). From
     each count a discount is taken, and goes to what shorter contexts say; these are
     told by how many different tokens stood before. Raises ValueError for a text that
-    is too short, or an order too high for codes of 63 bits.
+    is too short or has other tokens, or an order too high for codes of 63 bits.
     """
 
     def __init__(self, ids: Tensor, vocabulary: int, order: int = 6):
@@ -78,6 +78,11 @@ class KneserNey(nn.Module):
             raise ValueError(
                 f"a text of shape {tuple(ids.shape)}: expected (N,), with more than "
                 f"{order} tokens"
+            )
+        if ids.min() < 0 or ids.max() >= vocabulary:
+            raise ValueError(
+                f"tokens from {ids.min().item()} to {ids.max().item()}: expected "
+                f"0 to {vocabulary - 1}"
             )
         self.order, self.vocabulary, self.base = order, vocabulary, base
         self.uniform = nn.Parameter(torch.tensor(1 / vocabulary), requires_grad=False)
@@ -149,9 +154,9 @@ def copies(tokens: Tensor, vocabulary: int, most: int) -> tuple[Tensor, Tensor]:
 class WithCounts(nn.Module):
     """A network, counts and copies together: (B, T) int64 -> logits (B, T, V).
 
-    First log p = a log p_network + b log p_counts + const; then a share c of what was
-    copied. The shares a and b depend on how long a context the counts have seen, c on
-    the length of the run; most = 0 copies nothing. Klakow 1998, log-linear
+    First log p = a log p_network + b log p_counts + const; then a share of what was
+    copied. The shares a and b depend on how long a context the counts have seen, that
+    of copies on the length of the run; most = 0 copies nothing. Klakow 1998, log-linear
     interpolation; Kuhn & De Mori 1990, a cache of recent words.
     """
 
@@ -160,7 +165,7 @@ class WithCounts(nn.Module):
         self.network, self.counts, self.most = network, counts, most
         self.context = network.context
         self.shares = nn.Parameter(torch.tensor([0.7, 0.3]).repeat(counts.order + 1, 1))
-        self.copied = nn.Parameter(torch.full((most + 1,), -3.0))  # c before a sigmoid
+        self.copied = nn.Parameter(torch.full((most + 1,), -3.0))  # before a sigmoid
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.mix(*self.experts(tokens))
@@ -181,6 +186,6 @@ class WithCounts(nn.Module):
         logits = (both @ self.shares[longest][..., None])[..., 0]
         if not self.most:
             return logits
-        c = torch.sigmoid(self.copied[length]) * (length > 0)
-        p = torch.lerp(logits.softmax(dim=-1), copied, c[..., None])
+        share = torch.sigmoid(self.copied[length]) * (length > 0)
+        p = torch.lerp(logits.softmax(dim=-1), copied, share[..., None])
         return p.clamp(min=1e-9).log()

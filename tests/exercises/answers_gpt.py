@@ -61,11 +61,27 @@ def count(v, t, n, c, head=0, positions=1, last=2, norms=4, biases=9):
     return torch.tensor(v * c * (1 + head) + positions * t * c + n * (12 * c * c + (norms + biases) * c) + last * c)
 
 
+def discounted(counts, lower, d, kinds=None, seen=True):
+    total = counts.sum(1, keepdim=True)
+    kinds = (counts > 0).sum(1, keepdim=True) if kinds is None else kinds
+    p = ((counts - d).clamp(min=0) + d * kinds * lower) / total
+    return torch.where(total > 0, p, lower) if seen else p
+
+
+def discounted_by_loop(counts, lower, d):
+    rows = []
+    for row in counts.tolist():
+        n, m = sum(row), sum(c > 0 for c in row)
+        rows.append([(max(c - d, 0) + d * m * q) / n if n else q for c, q in zip(row, lower.tolist(), strict=True)])
+    return torch.tensor(rows)
+
+
 RIGHT = {
     "next_token_loss": [by_loop, lambda o, x: ce(o[:, :-1], x[:, 1:])],
     "attend": [attend, library.attend],
     "top_p": [nucleus, nucleus_by_loop, text.top_p],
     "repetition_penalty": [punish, text.repetition_penalty],
+    "discounted": [discounted, discounted_by_loop],
     "bits_per_character": [
         lambda n, t, c: n * t / c / math.log(2),
         lambda n, t, c: torch.log2(torch.exp(n)) * (t / c),
@@ -105,6 +121,17 @@ WRONG = {
         (lambda x, t, p: x - torch.zeros_like(x).scatter(1, t, p), "off"),
         (lambda x, t, p: punish(punish(x, t, p), t, p), "off"),
         (lambda x, t, p: punish(x, t, p)[:, :-1], "shape"),
+    ],
+    "discounted": [
+        (lambda c, q, d: discounted(c, q, d, seen=False), "never seen"),
+        (lambda c, q, d: torch.where(c.sum(1, keepdim=True) > 0, discounted(c, q, d), 0), "never seen"),
+        (lambda c, q, d: torch.where(c > 0, discounted(c, q, d), -0.1), "negative"),
+        (lambda c, q, d: discounted(c, 0 * q, d).where(c.sum(1, keepdim=True) > 0, q), "is missing"),
+        (lambda c, q, d: discounted(c, q, d, kinds=1), "one discount"),
+        (lambda c, q, d: discounted(c, torch.ones_like(q) / len(q), d), "equally"),
+        (lambda c, q, d: discounted(c, q, d, kinds=len(q)), "sum to 1"),
+        (lambda c, q, d: discounted(c, q, d / 2), "values are off"),
+        (lambda c, q, d: discounted(c, q, d)[0], "shape"),
     ],
     "bits_per_character": [
         (lambda n, t, c: n / math.log(2), "bits per token|off"),
