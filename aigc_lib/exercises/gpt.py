@@ -151,7 +151,7 @@ def repetition_penalty(answer):
 
 @exercise
 def discounted(answer):
-    """answer(counts, lower, D): (V, V), (V,), float -> (V, V), rows of probabilities."""
+    """answer(counts, lower, D): (V, V), (V,), float -> (V, V), rows summing to 1."""
     for v, d in [(5, 0.7), (3, 1.0), (8, 0.25)]:
         counts = torch.randint(-3, 4, (v, v)).clamp(min=0).float()
         counts[0], counts[1:, 0] = 0, 3  # token 0 as a context was never seen
@@ -185,8 +185,8 @@ def discounted(answer):
             raise Wrong("You share equally among all tokens: share as `lower` says.")
         if not same(got[1:].sum(1), torch.ones(v - 1)):
             raise Wrong(
-                "Your rows do not sum to 1. Give away exactly what you take: D for each "
-                "count above 0, and all is divided by n(c), the sum of the row."
+                "Your rows do not sum to 1. Give away exactly what you take: D for "
+                "each count above 0, and divide all by n(c), the sum of the row."
             )
         raise Wrong(
             "The rows sum to 1, but the values are off. Which index is the context?"
