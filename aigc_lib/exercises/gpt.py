@@ -188,9 +188,7 @@ def discounted(answer):
                 "Your rows do not sum to 1. Give away exactly what you take: D for "
                 "each count above 0, and divide all by n(c), the sum of the row."
             )
-        raise Wrong(
-            "The rows sum to 1, but the values are off. Which index is the context?"
-        )
+        raise Wrong("Rows sum to 1, but the values are off. Which index is c, which y?")
     return "In the library D depends on the count, and `lower` is such a table again."
 
 
