@@ -161,6 +161,14 @@ def test_bad_input_is_named():
         KneserNey(TEXT[None], V, 3)
     with pytest.raises(ValueError, match="tokens from 0 to 2: expected 0 to 1"):
         KneserNey(torch.tensor([0, 1, 2, 2, 1]), 2, 1)
-    model = WithCounts(FastGPT(V, context=12, layers=1, heads=2, width=8), KneserNey(TEXT, V, 3))
+    counts = KneserNey(TEXT, V, 3)
+    for ask in (counts, counts.longest):
+        with pytest.raises(ValueError, match="tokens from 1 to 5: expected 0 to 4"):
+            ask(torch.tensor([[1, 5]]))
+        with pytest.raises(ValueError, match="tokens from -1 to 2: expected 0 to 4"):
+            ask(torch.tensor([[2, -1]]))
+        with pytest.raises(ValueError, match=r"shape \(3,\): expected \(B, T\)"):
+            ask(torch.tensor([1, 2, 3]))
+    model = WithCounts(FastGPT(V, context=12, layers=1, heads=2, width=8), counts)
     with pytest.raises(ValueError, match="12 tokens: expected more than 12"):
         fit_shares(model, TEXT[:12])

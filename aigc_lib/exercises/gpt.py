@@ -5,7 +5,14 @@ import math
 import torch
 import torch.nn.functional as F
 
-from aigc_lib.exercises.verdict import Wrong, call, exercise, expect_shape, same
+from aigc_lib.exercises.verdict import (
+    Wrong,
+    call,
+    compare,
+    exercise,
+    expect_shape,
+    same,
+)
 
 __all__ = [
     "attend",
@@ -149,6 +156,12 @@ def repetition_penalty(answer):
     return "It is crude: it also punishes spaces, which have to come back."
 
 
+def _discounted(counts, lower, d):
+    n, m = counts.sum(1, keepdim=True), (counts > 0).sum(1, keepdim=True)
+    p = ((counts - d).clamp(min=0) + d * m * lower) / n.clamp(min=1)
+    return torch.where(n > 0, p, lower)
+
+
 @exercise
 def discounted(answer):
     """answer(counts, lower, D): (V, V), (V,), float -> (V, V), rows summing to 1."""
@@ -156,39 +169,25 @@ def discounted(answer):
         counts = torch.randint(-3, 4, (v, v)).clamp(min=0).float()
         counts[0], counts[1:, 0] = 0, 3  # token 0 as a context was never seen
         lower = torch.rand(v).softmax(0)
-        got = call(answer, counts, lower, d)
+        got, true = call(answer, counts, lower, d), _discounted(counts, lower, d)
         expect_shape(got, (v, v), "a row of V probabilities for each context")
-        total, kinds = counts.sum(1, keepdim=True), (counts > 0).sum(1, keepdim=True)
-        kept = (counts - d).clamp(min=0) / total.clamp(min=1)
-        true = torch.where(
-            total > 0, kept + d * kinds / total.clamp(min=1) * lower, lower
-        )
         if same(got, true):
             continue
         if same(got[1:], true[1:]) or not torch.isfinite(got[0]).all():
-            raise Wrong(
-                "A context that was never seen has n(c) = 0: what comes after it is "
-                "told by the shorter context alone."
-            )
+            raise Wrong("A context never seen has n(c) = 0: `lower` alone tells p.")
         if (got < 0).any():
-            raise Wrong(
-                "Some probabilities are negative: a count of 0 has nothing to give."
-            )
-        if same(got[1:], kept[1:]):
-            raise Wrong("What the discounts took is missing: it goes to `lower`.")
-        if same(got[1:], (kept + d / total.clamp(min=1) * lower)[1:]):
-            raise Wrong(
-                "You give one discount away: each of the m(c) different tokens that "
-                "stood after c gave one."
-            )
-        if same(got[1:], (kept + d * kinds / total.clamp(min=1) / v)[1:]):
-            raise Wrong("You share equally among all tokens: share as `lower` says.")
-        if not same(got[1:].sum(1), torch.ones(v - 1)):
-            raise Wrong(
-                "Your rows do not sum to 1. Give away exactly what you take: D for "
-                "each count above 0, and divide all by n(c), the sum of the row."
-            )
-        raise Wrong("Rows sum to 1, but the values are off. Which index is c, which y?")
+            raise Wrong("Some are negative: a count of 0 has nothing to give.")
+        kept = _discounted(counts, 0 * lower, d)
+        one = kept + d / counts.sum(1, keepdim=True) * lower
+        slips = [
+            (kept, "What the discounts took is missing: it goes to `lower`."),
+            (one, "All m(c) tokens after c gave D each: you share out one D only."),
+            (_discounted(counts, 1 / v, d), "Do not share equally: as `lower` says."),
+            (_discounted(counts.T, lower, d), "The context is the row of `counts`."),
+        ]
+        otherwise = "Each count above 0 gives D, and n(c), the row's sum, divides all."
+        pairs = [(value[1:], hint) for value, hint in slips]
+        compare(got[1:], true[1:], pairs, otherwise)
     return "In the library D depends on the count, and `lower` is such a table again."
 
 

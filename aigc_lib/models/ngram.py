@@ -63,10 +63,11 @@ class KneserNey(nn.Module):
     They rest on what stood after the last `order` tokens in the text `ids` (N,). From
     each count a discount is taken, and goes to what shorter contexts say; these are
     told by how many different tokens stood before. Raises ValueError for a text that
-    is too short or has other tokens, or an order too high for codes of 63 bits.
+    is too short or has other tokens, an order too high for codes of 63 bits, and for
+    tokens to predict from that are not (B, T) or not in the vocabulary.
     """
 
-    def __init__(self, ids: Tensor, vocabulary: int, order: int = 6):
+    def __init__(self, ids: Tensor, vocabulary: int, order: int = 7):
         super().__init__()
         base = vocabulary + 1  # one token more: "before the text", which is never seen
         if not 1 <= order or base ** (order + 1) >= 2**63:
@@ -79,12 +80,8 @@ class KneserNey(nn.Module):
                 f"a text of shape {tuple(ids.shape)}: expected (N,), with more than "
                 f"{order} tokens"
             )
-        if ids.min() < 0 or ids.max() >= vocabulary:
-            raise ValueError(
-                f"tokens from {ids.min().item()} to {ids.max().item()}: expected "
-                f"0 to {vocabulary - 1}"
-            )
         self.order, self.vocabulary, self.base = order, vocabulary, base
+        ids = self._known(ids[None])[0]
         self.uniform = nn.Parameter(torch.tensor(1 / vocabulary), requires_grad=False)
         context = self._codes(ids[None, :-1], order)[0, order - 1 :]
         grams, counts = torch.unique(context * base + ids[order:], return_counts=True)
@@ -93,6 +90,17 @@ class KneserNey(nn.Module):
             grams, counts = torch.unique(grams % base**length, return_counts=True)
             tables.append(Table.of(grams, counts, base))
         self.tables = tables[::-1]  # by length of context: 0, 1, ... order
+
+    def _known(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T), on the CPU, where the tables are."""
+        if tokens.ndim != 2:
+            raise ValueError(f"tokens of shape {tuple(tokens.shape)}: expected (B, T)")
+        least, most = (x.item() for x in tokens.aminmax())
+        if least < 0 or most >= self.vocabulary:
+            raise ValueError(
+                f"tokens from {least} to {most}: expected 0 to {self.vocabulary - 1}"
+            )
+        return tokens.cpu()
 
     def _codes(self, tokens: Tensor, length: int) -> Tensor:
         """The last `length` tokens up to each of tokens (B, T), as one number each."""
@@ -103,7 +111,7 @@ class KneserNey(nn.Module):
         return code
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens.cpu()  # the tables stay there
+        tokens = self._known(tokens)
         p = torch.full((tokens.numel(), self.vocabulary), self.uniform.item())
         for length, table in enumerate(self.tables):
             row, seen = table.find(self._codes(tokens, length).flatten())
@@ -122,7 +130,7 @@ class KneserNey(nn.Module):
 
     def longest(self, tokens: Tensor) -> Tensor:
         """How many tokens, up to each of tokens (B, T), were seen in a row: (B, T)."""
-        tokens = tokens.cpu()
+        tokens = self._known(tokens)
         found = torch.zeros_like(tokens)
         for length, table in enumerate(self.tables):
             _, seen = table.find(self._codes(tokens, length).flatten())

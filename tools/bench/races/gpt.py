@@ -29,8 +29,6 @@ from aigc_lib.training.splits import Splits
 
 recipe = recipes.recipe("gpt")
 IMAGES = False  # so there is no row of real images
-
-
 ORDER, LONGEST_COPY = 7, 8  # characters of context that are counted, and of runs that are found again
 KEPT_BACK, FITTING = 1 / 60, 2.0  # of the training text, and seconds, to fit the shares
 
